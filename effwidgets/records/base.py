@@ -1,0 +1,141 @@
+"""What every record is: a frozen value that goes to JSON and back, and knows how to show itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, Literal, Self, TypeAlias, Union, cast, get_args, get_origin, get_type_hints
+
+from effwidgets.errors import InputError
+
+__all__ = ["Json", "Plain", "Record", "Settings", "settings"]
+
+Scalar: TypeAlias = str | int | float | bool | None
+
+Plain: TypeAlias = Scalar | tuple[Scalar, ...] | tuple[tuple[Scalar, ...], ...]
+"""A value that a setting or a layer's configuration may have."""
+
+Settings: TypeAlias = tuple[tuple[str, Plain], ...]
+"""Named plain values, sorted by name; hashable, where a dict is not. Written to JSON as an object."""
+
+Json: TypeAlias = dict[str, Any]
+"""A JSON object."""
+
+
+def settings(values: Mapping[str, object] | None = None, /, **more: object) -> Settings:
+    """Make `Settings` out of names and values; lists become tuples.
+
+    >>> settings(rank=4, method="svd")
+    (('method', 'svd'), ('rank', 4))
+    """
+    merged = {**(values or {}), **more}
+    return tuple((name, _plain(merged[name], name)) for name in sorted(merged))
+
+
+def _plain(value: object, name: str) -> Plain:
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    if isinstance(value, list | tuple):
+        return cast("Plain", tuple(_plain(item, name) for item in value))
+    message = f"{name} is {type(value).__name__}; a setting is text, a number, true or false, nothing, or a tuple of these."
+    raise InputError(message)
+
+
+class Record:
+    """Base of all records. Subclasses are frozen, slotted, keyword-only dataclasses."""
+
+    __slots__ = ()
+
+    def to_dict(self) -> Json:
+        """Return the record as JSON-ready plain values; `from_dict` reads it back, equal."""
+        hints = _hints(type(self))
+        return {
+            field.name: _encode(hints[field.name], getattr(self, field.name))
+            for field in dataclasses.fields(cast(Any, self))
+            if field.metadata.get("saved", True)
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read what `to_dict` wrote.
+
+        Raises:
+            InputError: a field is missing or unknown, or has a value of another type.
+        """
+        if not isinstance(data, Mapping):
+            message = f"{cls.__name__} is read from a JSON object, not from {type(data).__name__}."
+            raise InputError(message)
+        hints = _hints(cls)
+        unknown = sorted(set(data) - set(hints))
+        if unknown:
+            message = f"{cls.__name__} has no field {', '.join(unknown)}; its fields are {', '.join(hints)}."
+            raise InputError(message)
+        values = {name: _decode(hints[name], value, f"{cls.__name__}.{name}") for name, value in data.items()}
+        try:
+            return cls(**values)
+        except TypeError as error:
+            message = f"{cls.__name__} cannot be read: {error}"
+            raise InputError(message) from error
+
+
+@functools.cache
+def _hints(cls: type) -> dict[str, Any]:
+    return {name: hint for name, hint in get_type_hints(cls).items() if get_origin(hint) is not typing.ClassVar}
+
+
+def _encode(hint: Any, value: Any) -> Any:  # noqa: ANN401  the whole of JSON passes here
+    if hint == Settings:
+        return {name: _encode(None, item) for name, item in value}
+    if isinstance(value, Record):
+        return value.to_dict()
+    if isinstance(value, tuple):
+        return [_encode(_item_hint(hint, index), item) for index, item in enumerate(value)]
+    return value
+
+
+def _item_hint(hint: Any, index: int) -> Any:  # noqa: ANN401
+    args = get_args(hint) if get_origin(hint) is tuple else ()
+    if not args:
+        return None
+    return args[0] if len(args) == 2 and args[1] is Ellipsis else args[min(index, len(args) - 1)]
+
+
+def _decode(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401, PLR0911
+    if hint == Settings:
+        if not isinstance(value, Mapping):
+            raise _mismatch("an object", value, where)
+        return settings(value)
+    origin = get_origin(hint)
+    if origin in (Union, types.UnionType):
+        if value is None:
+            return None
+        options = [option for option in get_args(hint) if option is not types.NoneType]
+        return _decode(options[0], value, where) if len(options) == 1 else _plain(value, where)
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise _mismatch("a list", value, where)
+        return tuple(_decode(_item_hint(hint, index), item, where) for index, item in enumerate(value))
+    if origin is Literal:
+        if value not in get_args(hint):
+            raise _mismatch(" or ".join(map(repr, get_args(hint))), value, where)
+        return value
+    if isinstance(hint, type):
+        return _decode_scalar(hint, value, where)
+    return _plain(value, where)
+
+
+def _decode_scalar(hint: type, value: Any, where: str) -> Any:  # noqa: ANN401
+    if issubclass(hint, Record):
+        return hint.from_dict(value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+        raise _mismatch(hint.__name__, value, where)
+    return value
+
+
+def _mismatch(wanted: str, value: object, where: str) -> InputError:
+    return InputError(f"{where} is {value!r}; {wanted} was expected.")

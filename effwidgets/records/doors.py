@@ -1,0 +1,110 @@
+"""The two registries that records need, so that they can be shown and answered without knowing by whom.
+
+`VIEWS` turns a record into text, HTML, a figure or a live widget. `COMMANDS` takes what a person did on a
+screen to the session that owns the record.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from effwidgets.errors import UnknownNameError
+from effwidgets.records.base import Json, Record, Settings
+from effwidgets.registry import Registry
+
+__all__ = ["COMMANDS", "VIEWS", "Command", "Handler", "Medium", "Shown", "View", "views_of"]
+
+Medium: TypeAlias = Literal["text", "html", "figure", "live"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """One way to show one type of record; what the entry-point group ``effwidgets.views`` announces.
+
+    Attributes:
+        shows: class of the records that it takes.
+        medium: "text" draws a str, "html" a static HTML str, "figure" a plotly figure, "live" a widget.
+        draw: takes the record, returns what the medium says. Pure but for "live".
+        title: what a reader calls it ("Layer table").
+        default: whether it is the one shown when nobody asks for another.
+    """
+
+    shows: type
+    medium: Medium
+    draw: Callable[[Any], Any]
+    title: str
+    default: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command(Record):
+    """What a person asked for on a screen. Handled once for each ``id``."""
+
+    origin: str
+    verb: str
+    args: Settings = ()
+    id: str = ""
+
+
+Handler: TypeAlias = Callable[[Command], None]
+
+VIEWS: Registry[View] = Registry("view", "effwidgets.views")
+COMMANDS: Registry[Handler] = Registry("open session")
+"""Open sessions by their name (`Command.origin`): each queues the command and returns at once."""
+
+
+def views_of(record: object, medium: Medium) -> tuple[tuple[str, View], ...]:
+    """Return the views that can show ``record`` in ``medium``, the default one first."""
+    fitting = [(name, view) for name, view in VIEWS.items() if view.medium == medium and isinstance(record, view.shows)]
+    return tuple(sorted(fitting, key=lambda pair: not pair[1].default))
+
+
+def _draw(record: object, medium: Medium) -> Any:  # noqa: ANN401  text, HTML, figure or widget
+    fitting = views_of(record, medium)
+    return fitting[0][1].draw(record) if fitting else None
+
+
+def _in_notebook() -> bool:
+    # Only a kernel can hold a live widget; a terminal IPython has no `kernel`.
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return getattr(shell, "kernel", None) is not None
+
+
+class Shown:
+    """Mixin of the records (and the study) that have a view of their own."""
+
+    __slots__ = ()
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> Json:
+        """Text and static HTML, for every front end."""
+        del include, exclude
+        bundle: Json = {"text/plain": _draw(self, "text") or repr(self)}
+        if page := _draw(self, "html"):
+            bundle["text/html"] = page
+        return bundle
+
+    def _ipython_display_(self) -> None:
+        """Show the live view where a kernel can hold one, and the static picture as an output of its own."""
+        from IPython.display import display  # noqa: PLC0415  IPython is there: it called us
+
+        live = _draw(self, "live") if _in_notebook() else None
+        if live is not None:
+            display(live)
+        display(self._repr_mimebundle_(), raw=True)
+
+    def to_plotly(self, view: str | None = None) -> Any:  # noqa: ANN401  a plotly.graph_objects.Figure
+        """Return a plotly figure of this, by the named view or the default one.
+
+        Raises:
+            UnknownNameError: no such figure; the message names those there are.
+        """
+        fitting = dict(views_of(self, "figure"))
+        if view is None and fitting:
+            view = next(iter(fitting))
+        if view not in fitting:
+            raise UnknownNameError(f"figure of {type(self).__name__}", view, fitting)
+        return fitting[view].draw(self)

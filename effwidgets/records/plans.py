@@ -1,0 +1,198 @@
+"""What could be done, what is to be done, what was done: sites, steps, plans, edits, suggestions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from effwidgets.errors import UnknownNameError
+from effwidgets.records.base import Plain, Record, Settings
+from effwidgets.records.doors import Shown
+from effwidgets.records.measures import Cost, Memory
+
+__all__ = ["Edit", "Kept", "Knob", "Piece", "Plan", "Site", "Skip", "Step", "Suggestion", "Suggestions"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Knob(Record):
+    """One setting of a technique at one site, with its range.
+
+    Attributes:
+        name: the key in `Step.settings` ("rank", "channels").
+        kind: what its values are; "int" runs from ``low`` to ``high``, "choice" is one of ``choices``.
+        low: smallest value.
+        high: largest value; "nothing removed" where the technique has such a setting.
+        choices: the values of a choice.
+        break_even: largest value that still saves parameters or MACs; None where every value does.
+    """
+
+    name: str
+    kind: Literal["int", "float", "choice"]
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+    break_even: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site(Record):
+    """A place where a technique can be applied."""
+
+    transform: str
+    layers: tuple[str, ...]
+    knobs: tuple[Knob, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skip(Record):
+    """A place where a technique is not offered, or a step that was not done, and why."""
+
+    transform: str
+    layers: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step(Record):
+    """One technique at one site with its settings: ``Step(transform="low_rank", layers=("fc",), settings=...)``."""
+
+    transform: str
+    layers: tuple[str, ...]
+    settings: Settings = ()
+
+    def setting(self, name: str) -> Plain:
+        """Return one setting; an unknown name is answered with the known ones."""
+        values = dict(self.settings)
+        if name not in values:
+            raise UnknownNameError(f"setting of the {self.transform} step at {', '.join(self.layers)}", name, values)
+        return values[name]
+
+    def __str__(self) -> str:
+        values = ", ".join(f"{name}={value}" for name, value in self.settings)
+        return f"{self.transform} at {', '.join(self.layers)} ({values})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan(Record):
+    """Ordered steps; later steps see names and shapes as earlier ones left them."""
+
+    steps: tuple[Step, ...] = ()
+
+    def __iter__(self) -> Iterator[Step]:
+        return iter(self.steps)
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __add__(self, other: Plan) -> Plan:
+        return Plan(steps=self.steps + other.steps)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece(Record):
+    """A module as one line of text: its path and what it is ("Conv2d(64, 128, kernel_size=(3, 3))")."""
+
+    layer: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept(Record):
+    """Which entries of one side of a layer stayed, in their old numbering."""
+
+    layer: str
+    side: Literal["out", "in"]
+    indices: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edit(Record):
+    """What a step did.
+
+    Attributes:
+        step: what was asked for.
+        before: the modules that it changed, as they were.
+        after: what stands there now.
+        kept: for pruning, which channels stayed.
+        error: relative output error of the edited layers on calibration data, None where it was not measured.
+    """
+
+    step: Step
+    before: tuple[Piece, ...]
+    after: tuple[Piece, ...]
+    kept: tuple[Kept, ...] = ()
+    error: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suggestion(Record):
+    """A step worth considering, with its evidence.
+
+    Attributes:
+        step: what to do.
+        family: what kind of technique it is ("factorize", "prune", "bottleneck").
+        headline: what and where, in a few words.
+        change: what it changes, exact, the model as it is now.
+        memory_after: the four numbers after it, None where they were not computed.
+        error: measured on calibration data: norm of the change of the model's outputs over their norm.
+        risk: 0 none, 1 low, 2 middle, 3 high, from ``error``.
+        reason: one sentence with the evidence.
+        warnings: bad news, in plain words.
+    """
+
+    step: Step
+    family: str
+    headline: str
+    change: Cost
+    memory_after: Memory | None = None
+    error: float | None = None
+    risk: int = 0
+    reason: str
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Suggestions(Shown, Record):
+    """Suggestions, best first, and the places where nothing is offered.
+
+    Attributes:
+        model: class name of the model.
+        goal: the cost field that they are ranked for ("macs", "params", "saved_bytes").
+        cost: the model's cost now.
+        memory: the model's memory now.
+        origin: name of the session that made them; "" when none did. Neither compared nor saved.
+    """
+
+    model: str
+    goal: str
+    cost: Cost
+    memory: Memory
+    suggestions: tuple[Suggestion, ...]
+    skips: tuple[Skip, ...]
+    origin: str = field(default="", compare=False, metadata={"saved": False})
+
+    def __len__(self) -> int:
+        return len(self.suggestions)
+
+    def __iter__(self) -> Iterator[Suggestion]:
+        return iter(self.suggestions)
+
+    def __getitem__(self, index: int) -> Suggestion:
+        return self.suggestions[index]
+
+    def plan(self, *indices: int) -> Plan:
+        """Return the plan of the chosen suggestions, in the order of the list; all of them when none is named.
+
+        Raises:
+            UnknownNameError: an index beyond the list.
+        """
+        for index in indices:
+            if not 0 <= index < len(self.suggestions):
+                raise UnknownNameError("suggestion", index, [str(i) for i in range(len(self.suggestions))])
+        chosen = sorted(set(indices)) if indices else range(len(self.suggestions))
+        return Plan(steps=tuple(self.suggestions[index].step for index in chosen))
+
+    def __repr__(self) -> str:
+        return f"Suggestions({self.model}: {len(self.suggestions)} to save {self.goal}, {len(self.skips)} skipped)"

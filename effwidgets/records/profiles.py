@@ -1,0 +1,190 @@
+"""What a profile is: layers, the tensors they hold, groups of layers whose channels change together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from effwidgets.errors import UnknownNameError
+from effwidgets.records.base import Plain, Record, Settings
+from effwidgets.records.doors import Shown
+from effwidgets.records.measures import Cost, Latency, Memory
+from effwidgets.units import bytes_text, count_text
+
+__all__ = ["Environment", "Group", "LayerProfile", "Member", "Profile", "Shape", "TensorInfo", "Uncounted"]
+
+Shape: TypeAlias = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment(Record):
+    """Where a profile was made."""
+
+    torch: str
+    device: str
+    threads: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorInfo(Record):
+    """A parameter or buffer that a layer holds itself.
+
+    Attributes:
+        name: the name inside the layer ("weight").
+        shape: its sizes.
+        dtype: torch's name without the prefix ("float32").
+        kind: parameter or buffer.
+        trainable: whether it asks for a gradient.
+        tied_to: full dotted path of the first tensor that shares its storage, or None.
+    """
+
+    name: str
+    shape: Shape
+    dtype: str
+    kind: Literal["parameter", "buffer"]
+    trainable: bool
+    tied_to: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class LayerProfile(Record):
+    """One module of the model.
+
+    Attributes:
+        name: dotted path in ``named_modules()``; "" is the model itself.
+        kind: class name of the module ("Conv2d").
+        aliases: other paths under which the same module stands.
+        config: stride, groups, ... as plain values.
+        tensors: parameters and buffers held by the module itself.
+        inputs: shapes of the tensors of the first call.
+        outputs: shapes of the tensors that the first call returned.
+        calls: how often it ran in one forward.
+        cost: with everything below it.
+        self_cost: its own work alone.
+    """
+
+    name: str
+    kind: str
+    aliases: tuple[str, ...] = ()
+    config: Settings = ()
+    tensors: tuple[TensorInfo, ...] = ()
+    inputs: tuple[Shape, ...] = ()
+    outputs: tuple[Shape, ...] = ()
+    calls: int = 0
+    cost: Cost = Cost()
+    self_cost: Cost = Cost()
+    latency: Latency | None = None
+
+    def setting(self, name: str) -> Plain:
+        """Return one value of `config`; an unknown name is answered with the known ones."""
+        values = dict(self.config)
+        if name not in values:
+            raise UnknownNameError(f"setting of {self.kind} {self.name!r}", name, values)
+        return values[name]
+
+    def tensor(self, name: str) -> TensorInfo | None:
+        """Return the tensor ``name`` that the layer holds itself, or None."""
+        return next((tensor for tensor in self.tensors if tensor.name == name), None)
+
+    def __repr__(self) -> str:
+        own = self.cost
+        return f"LayerProfile({self.name!r} {self.kind}, {count_text(own.params)} params, {count_text(own.macs)} MACs)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member(Record):
+    """One layer's part in a `Group`.
+
+    Attributes:
+        layer: dotted path of the layer.
+        side: "out" when the group's channels are the layer's outputs (rows of its weight), "in" when its inputs.
+        repeat: consecutive entries of this side that belong to one channel: 1, or the spatial size behind a flatten.
+        start: first entry of this side that belongs to the group (after a concatenation).
+    """
+
+    layer: str
+    side: Literal["out", "in"]
+    repeat: int = 1
+    start: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group(Record):
+    """Layers whose channels must change together.
+
+    Attributes:
+        name: the path of the first layer that produces the channels.
+        channels: how many there are.
+        members: who holds them, producers first, in the order of the forward.
+        obstacle: why the channels may not be removed, in words; None when they may.
+    """
+
+    name: str
+    channels: int
+    members: tuple[Member, ...]
+    obstacle: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uncounted(Record):
+    """An operation that did work which no formula counts."""
+
+    op: str
+    times: int
+    layer: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Profile(Shown, Record):
+    """A model seen through one call: per layer, parameters, MACs and bytes.
+
+    The root's ``cost`` is the exact sum of every layer's ``self_cost``.
+
+    Attributes:
+        model: class name of the model.
+        inputs: shapes of the tensors it was called with.
+        dtype: dtype of the first floating-point input or parameter.
+        layers: parents before children, in the order of ``named_modules()``; the first is the model itself.
+        groups: layers whose channels change together.
+        notes: what a reader must know beside the numbers, in sentences.
+        origin: name of the session that made it; "" when none did. Neither compared nor saved.
+    """
+
+    model: str
+    inputs: tuple[Shape, ...]
+    dtype: str
+    environment: Environment
+    layers: tuple[LayerProfile, ...]
+    groups: tuple[Group, ...] = ()
+    cost: Cost
+    memory: Memory
+    latency: Latency | None = None
+    uncounted: tuple[Uncounted, ...] = ()
+    notes: tuple[str, ...] = ()
+    origin: str = field(default="", compare=False, metadata={"saved": False})
+
+    def layer(self, name: str) -> LayerProfile:
+        """Return the layer at a dotted path or alias; "" is the model itself.
+
+        Raises:
+            UnknownNameError: no such layer; the message lists the closest.
+        """
+        for layer in self.layers:
+            if name == layer.name or name in layer.aliases:
+                return layer
+        raise UnknownNameError(f"layer of {self.model}", name, [layer.name for layer in self.layers if layer.name])
+
+    def children(self, name: str) -> Iterator[LayerProfile]:
+        """Yield the layers directly below ``name``."""
+        for layer in self.layers:
+            if layer.name and layer.name.rpartition(".")[0] == name:
+                yield layer
+
+    def __repr__(self) -> str:
+        least = "at least " if self.uncounted else ""
+        return (
+            f"Profile({self.model}: {count_text(self.cost.params)} params, {least}{count_text(self.cost.macs)} MACs, "
+            f"{bytes_text(self.memory.inference_peak_bytes)} inference peak, "
+            f"{bytes_text(self.memory.saved_bytes)} saved for backward)"
+        )

@@ -1,0 +1,209 @@
+"""The payloads that cross from Python to the page, one TypedDict each. Keys are never renamed.
+
+A payload is whole: the page draws it from nothing. ``version`` grows when a key changes its meaning.
+Numbers are plain (bytes, MACs, seconds, fractions); the page writes them with units.
+Names of layers are text from strangers: the page sets them as text, never as markup.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypedDict
+
+__all__ = [
+    "CandidateRow",
+    "Columns",
+    "DiffRow",
+    "LayersPayload",
+    "ParetoPayload",
+    "Preview",
+    "SkipRow",
+    "Status",
+    "StepRow",
+    "SuggestionRow",
+    "SuggestionsPayload",
+    "Totals",
+    "VERSION",
+]
+
+VERSION = 1
+
+
+class Totals(TypedDict):
+    """The numbers of a whole model. ``None`` means that it was not measured."""
+
+    params: int
+    param_bytes: int
+    macs: int
+    inference_peak_bytes: int | None
+    inference_peak_at: str | None
+    saved_bytes: int | None
+    training_peak_bytes: int | None
+    training_peak_at: str | None
+    optimizer: str | None
+    latency_s: float | None
+    latency_iqr_s: float | None
+
+
+class Columns(TypedDict):
+    """Per layer, one entry each, in the order of ``names``."""
+
+    params: list[int]
+    macs: list[int]
+    saved_bytes: list[int]
+    output_bytes: list[int]
+    elementwise_ops: list[int]
+    moved_bytes: list[int]
+
+
+class LayersPayload(TypedDict):
+    """The layer table. Row 0 is the model itself; parents stand before their children."""
+
+    view: Literal["layers"]
+    version: int
+    origin: str
+    title: str
+    inputs: str
+    environment: str
+    totals: Totals
+    partial: bool
+    """Parameters only: the model was not run yet."""
+    names: list[str]
+    labels: list[str]
+    kinds: list[str]
+    parents: list[int]
+    outputs: list[str]
+    calls: list[int]
+    aliases: list[list[str]]
+    own: Columns
+    total: Columns
+    uncounted: list[str]
+    notes: list[str]
+
+
+class StepRow(TypedDict):
+    """A step in words."""
+
+    transform: str
+    family: str
+    layers: list[str]
+    settings: str
+
+
+class DiffRow(TypedDict):
+    """One place of the architecture, before and after."""
+
+    layer: str
+    before: list[str]
+    after: list[str]
+
+
+class SuggestionRow(TypedDict):
+    """One suggestion."""
+
+    index: int
+    transform: str
+    family: str
+    layers: list[str]
+    headline: str
+    reason: str
+    warnings: list[str]
+    params: int
+    macs: int
+    param_bytes: int
+    inference_peak_bytes: int | None
+    error: float | None
+    risk: int
+
+
+class SkipRow(TypedDict):
+    """A place where nothing is offered."""
+
+    transform: str
+    layers: list[str]
+    reason: str
+
+
+class Status(TypedDict):
+    """What is going on behind a view."""
+
+    state: Literal["idle", "working", "done", "failed", "gone"]
+    message: str
+    done: int
+    planned: int
+
+
+class Preview(TypedDict):
+    """A whole model after some suggestions, profiled without being built; or after they were applied."""
+
+    indices: list[int]
+    params: int
+    macs: int
+    param_bytes: int
+    inference_peak_bytes: int | None
+    skipped: list[str]
+
+
+class SuggestionsPayload(TypedDict):
+    """The suggestion list."""
+
+    view: Literal["suggestions"]
+    version: int
+    origin: str
+    title: str
+    goal: str
+    goals: list[str]
+    totals: Totals
+    rows: list[SuggestionRow]
+    skips: list[SkipRow]
+    preview: Preview | None
+    applied: Preview | None
+    """What was applied last, with the totals of the model it made; None when nothing is."""
+    diff: list[DiffRow]
+    undo: int
+    """How many times Undo can be pressed."""
+    status: Status
+
+
+class CandidateRow(TypedDict):
+    """One mark of the Pareto view."""
+
+    number: int
+    label: str
+    family: str
+    state: Literal["planned", "running", "done", "failed", "cancelled"]
+    rung: str
+    parent: int | None
+    values: dict[str, float | None]
+    """By axis key: macs, params, param_bytes, inference_peak_bytes, score."""
+    steps: list[StepRow]
+    diff: list[DiffRow]
+    note: str
+    seconds: float
+
+
+class ParetoPayload(TypedDict):
+    """The live Pareto view."""
+
+    view: Literal["pareto"]
+    version: int
+    origin: str
+    title: str
+    state: Literal["idle", "running", "paused", "finished", "cancelled", "failed"]
+    done: int
+    planned: int
+    failed: int
+    seconds_left: float | None
+    message: str
+    metric: str
+    metric_better: Literal["higher", "lower"]
+    axes: list[str]
+    """Cost keys that the page can put on the horizontal axis, the default first."""
+    candidates: list[CandidateRow]
+    dense: int | None
+    """Number of the dense model, None until it is there."""
+    fronts: dict[str, list[int]]
+    """By cost key: numbers of the candidates on the front, from cheap to dear."""
+    hypervolume: dict[str, float | None]
+    knee: dict[str, int | None]
+    applied: int | None
+    """Number of the candidate applied last."""
