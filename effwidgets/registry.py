@@ -53,10 +53,9 @@ class Registry(Generic[T]):
         del self._items[name]
 
     def _join(self) -> None:
-        if self._joined:
+        if self._joined or self._group is None:
             return
         self._joined = True
-        assert self._group is not None
         for point in sorted(entry_points(group=self._group), key=lambda point: point.name):
             self._load(point)
 

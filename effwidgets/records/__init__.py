@@ -46,7 +46,6 @@ __all__ = [
     "Record",
     "Score",
     "Settings",
-    "settings",
     "Shape",
     "Shown",
     "Site",
@@ -59,5 +58,6 @@ __all__ = [
     "TensorInfo",
     "Uncounted",
     "View",
+    "settings",
     "views_of",
 ]

@@ -40,7 +40,9 @@ def _plain(value: object, name: str) -> Plain:
         return value
     if isinstance(value, list | tuple):
         return cast("Plain", tuple(_plain(item, name) for item in value))
-    message = f"{name} is {type(value).__name__}; a setting is text, a number, true or false, nothing, or a tuple of these."
+    message = (
+        f"{name} is {type(value).__name__}; a setting is text, a number, a truth value, nothing, or a tuple of these."
+    )
     raise InputError(message)
 
 
@@ -54,7 +56,7 @@ class Record:
         hints = _hints(type(self))
         return {
             field.name: _encode(hints[field.name], getattr(self, field.name))
-            for field in dataclasses.fields(cast(Any, self))
+            for field in dataclasses.fields(cast("Any", self))
             if field.metadata.get("saved", True)
         }
 
@@ -86,7 +88,7 @@ def _hints(cls: type) -> dict[str, Any]:
     return {name: hint for name, hint in get_type_hints(cls).items() if get_origin(hint) is not typing.ClassVar}
 
 
-def _encode(hint: Any, value: Any) -> Any:  # noqa: ANN401  the whole of JSON passes here
+def _encode(hint: Any, value: Any) -> Any:
     if hint == Settings:
         return {name: _encode(None, item) for name, item in value}
     if isinstance(value, Record):
@@ -96,14 +98,14 @@ def _encode(hint: Any, value: Any) -> Any:  # noqa: ANN401  the whole of JSON pa
     return value
 
 
-def _item_hint(hint: Any, index: int) -> Any:  # noqa: ANN401
+def _item_hint(hint: Any, index: int) -> Any:
     args = get_args(hint) if get_origin(hint) is tuple else ()
     if not args:
         return None
     return args[0] if len(args) == 2 and args[1] is Ellipsis else args[min(index, len(args) - 1)]
 
 
-def _decode(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401, PLR0911
+def _decode(hint: Any, value: Any, where: str) -> Any:
     if hint == Settings:
         if not isinstance(value, Mapping):
             raise _mismatch("an object", value, where)
@@ -127,7 +129,7 @@ def _decode(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401, PLR0911
     return _plain(value, where)
 
 
-def _decode_scalar(hint: type, value: Any, where: str) -> Any:  # noqa: ANN401
+def _decode_scalar(hint: type, value: Any, where: str) -> Any:
     if issubclass(hint, Record):
         return hint.from_dict(value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):

@@ -62,7 +62,7 @@ def views_of(record: object, medium: Medium) -> tuple[tuple[str, View], ...]:
     return tuple(sorted(fitting, key=lambda pair: not pair[1].default))
 
 
-def _draw(record: object, medium: Medium) -> Any:  # noqa: ANN401  text, HTML, figure or widget
+def _draw(record: object, medium: Medium) -> Any:
     fitting = views_of(record, medium)
     return fitting[0][1].draw(record) if fitting else None
 
@@ -89,14 +89,14 @@ class Shown:
 
     def _ipython_display_(self) -> None:
         """Show the live view where a kernel can hold one, and the static picture as an output of its own."""
-        from IPython.display import display  # noqa: PLC0415  IPython is there: it called us
+        from IPython.display import display
 
         live = _draw(self, "live") if _in_notebook() else None
         if live is not None:
             display(live)
         display(self._repr_mimebundle_(), raw=True)
 
-    def to_plotly(self, view: str | None = None) -> Any:  # noqa: ANN401  a plotly.graph_objects.Figure
+    def to_plotly(self, view: str | None = None) -> Any:
         """Return a plotly figure of this, by the named view or the default one.
 
         Raises:

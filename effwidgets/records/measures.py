@@ -98,7 +98,8 @@ class Latency(Record):
         return None
 
     def __repr__(self) -> str:
-        return f"Latency({seconds_text(self.median_s)} ± {seconds_text(self.iqr_s / 2)}, {self.repeats} runs, {self.device})"
+        spread = seconds_text(self.iqr_s / 2)
+        return f"Latency({seconds_text(self.median_s)} ± {spread}, {self.repeats} runs, {self.device})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

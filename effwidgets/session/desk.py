@@ -1,0 +1,95 @@
+"""The suggestion list as it is worked on: previews, what was applied, how far the work is."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from effwidgets.profiling import Call
+from effwidgets.records import Desk, Outcome, Progress, Suggestions
+from effwidgets.session.publisher import PUBLISHER
+from effwidgets.transforms import Applied, hypothetical
+from effwidgets.views import suggestions as suggestions_view
+
+__all__ = ["Workbench"]
+
+
+class Workbench:
+    """Holds the `Desk` of a session and lays each new state of it on the board."""
+
+    def __init__(self, origin: str) -> None:
+        self._origin = origin
+        self._lock = threading.Lock()
+        self._desk: Desk | None = None
+        self._waiting = Progress()
+
+    @property
+    def desk(self) -> Desk | None:
+        """The state now; None before the first list."""
+        return self._desk
+
+    def lay(self, suggestions: Suggestions) -> None:
+        """Put a new list on the desk; what was applied stays."""
+        with self._lock:
+            old = self._desk
+            self._desk = Desk(
+                suggestions=suggestions,
+                applied=old.applied if old else None,
+                undo=old.undo if old else 0,
+                progress=Progress(state="done", message=""),
+            )
+        self._publish()
+
+    def preview(self, model: nn.Module, call: Call, indices: tuple[int, ...]) -> None:
+        """Profile what the chosen suggestions would make of the model, without building it."""
+        desk = self._desk
+        if desk is None:
+            return
+        outcome = None
+        if indices:
+            after = hypothetical(model, desk.suggestions.plan(*indices), call)
+            outcome = Outcome(indices=indices, cost=after.cost, memory=after.memory)
+        self._change(preview=outcome)
+
+    def applied(self, stack: Sequence[Applied]) -> None:
+        """Show what holds now: the last of ``stack``, or the model as it came."""
+        if self._desk is None:
+            return
+        last = stack[-1] if stack else None
+        outcome = None if last is None else _outcome(last, self._desk.suggestions)
+        note = "" if last is None else f"Applied in {last.seconds:.1f} s."
+        self._change(applied=outcome, undo=len(stack), progress=Progress(state="done", message=note))
+
+    def progress(self, progress: Progress) -> None:
+        """Say how far the work is."""
+        self._waiting = progress
+        if self._desk is not None:
+            self._change(progress=progress)
+
+    def _change(self, **changes: Any) -> None:
+        with self._lock:
+            if self._desk is not None:
+                self._desk = dataclasses.replace(self._desk, **changes)
+        self._publish()
+
+    def _publish(self) -> None:
+        PUBLISHER.mark(self._origin, "suggestions", self._payload)
+
+    def _payload(self) -> Mapping[str, Any] | None:
+        desk = self._desk
+        return None if desk is None else suggestions_view.payload(desk)
+
+
+def _outcome(applied: Applied, suggestions: Suggestions) -> Outcome:
+    asked = set(applied.plan)
+    return Outcome(
+        indices=tuple(index for index, suggestion in enumerate(suggestions) if suggestion.step in asked),
+        cost=applied.profile.cost,
+        memory=applied.profile.memory,
+        edits=applied.edits,
+        skipped=applied.skipped,
+    )

@@ -1,0 +1,145 @@
+"""The verbs of the package's face: each finds the model's session and lets it work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from effwidgets.errors import InputError
+from effwidgets.profiling import Inputs, ProfileOptions
+from effwidgets.records import Plan, Profile, Shown, Step, Suggestion, Suggestions
+from effwidgets.session.session import session_of
+from effwidgets.transforms import Applied
+
+if TYPE_CHECKING:
+    from effwidgets.search import Evaluate, SearchOptions, Study
+
+__all__ = ["apply", "explore", "profile", "report", "suggest"]
+
+
+def profile(model: nn.Module, inputs: Inputs | None = None, *, options: ProfileOptions | None = None) -> Profile:
+    """Count what every layer of ``model`` costs in one call, without running it for real.
+
+    The count is made on a shadow of the model that holds no data; the model itself is not touched.
+
+    Args:
+        model: any ``torch.nn.Module``.
+        inputs: what the model is called with: a tensor, a tuple of positional inputs, a dict of keyword inputs,
+            a `Call`, or a batch as a loader yields it. Left out: the call seen last.
+        options: training mode, measured latency, optimizer for the training peak.
+
+    Returns:
+        A `Profile`: parameters, MACs, bytes and the four memory numbers, for each layer and in total.
+
+    Raises:
+        InputError: ``model`` is no module, or there are no inputs.
+        ModelError: the forward failed; the message names the layer.
+
+    Example:
+        >>> import torch
+        >>> from effwidgets import profile
+        >>> profile(torch.nn.Linear(8, 4), torch.zeros(2, 8)).cost.macs
+        64
+    """
+    return session_of(model).profile(inputs, options)
+
+
+def suggest(
+    model: nn.Module, inputs: Inputs | None = None, *, goal: str = "macs", calibration: object = None
+) -> Suggestions:
+    """Rank places where the model could be factored, pruned or narrowed, with what each saves and costs.
+
+    Args:
+        model: any ``torch.nn.Module``.
+        inputs: as in `profile`; left out: the call seen last.
+        goal: the cost to save: "macs", "params", "param_bytes", "inference_peak_bytes".
+        calibration: real inputs, on which the change of the outputs is measured: a batch, a list of batches or a
+            ``DataLoader``. Left out: ``inputs`` themselves.
+
+    Returns:
+        `Suggestions`, best first, and a `Skip` with a reason for each place where nothing is offered.
+    """
+    return session_of(model).suggest(inputs, goal=goal, calibration=calibration)
+
+
+def apply(
+    model: nn.Module,
+    plan: Plan | Step | Suggestion | Suggestions,
+    inputs: Inputs | None = None,
+    *,
+    calibration: object = None,
+    repair: bool = True,
+) -> Applied:
+    """Apply a plan to a copy of the model, verify each step, repair what can be repaired without labels.
+
+    Args:
+        model: the model; it is not changed.
+        plan: a plan, a step, a suggestion or a whole list of them.
+        inputs: as in `profile`.
+        calibration: real inputs, for choosing and for repair.
+        repair: whether to re-estimate batch-norm statistics afterwards.
+
+    Returns:
+        `Applied`: ``.model``, ``.profile``, ``.edits``, and ``.skipped`` with what was rolled back and why.
+
+    Raises:
+        UnknownNameError: the plan names a transformation or a layer that does not exist.
+    """
+    return session_of(model).apply(_plan_of(plan), inputs, calibration=calibration, repair=repair)
+
+
+def explore(
+    model: nn.Module, inputs: Inputs | None = None, *, evaluate: Evaluate, options: SearchOptions | None = None
+) -> Study:
+    """Prepare a search over plans; nothing runs before ``study.start()`` or ``study.run()``.
+
+    Args:
+        model: the dense model; the study works on a copy.
+        inputs: as in `profile`.
+        evaluate: scores a model: returns a number, or a dict of numbers of which the first is the main one.
+        options: plans, calibration, direction of the score, fine-tuning.
+
+    Returns:
+        A `Study`: show it in a notebook for the live Pareto view.
+    """
+    from effwidgets.search import SearchOptions
+    from effwidgets.search import explore as prepare
+
+    session = session_of(model)
+    study = prepare(model, session.call(inputs), evaluate=evaluate, options=options or SearchOptions())
+    session.watch(study)
+    return study
+
+
+def report(thing: Shown, path: str | Path) -> Path:
+    """Write a profile, a list of suggestions or a study as one HTML file that needs no network.
+
+    Returns:
+        The path written.
+    """
+    if not isinstance(thing, Shown):
+        raise InputError(f"A profile, suggestions or a study was expected, and {type(thing).__name__} came.")
+    page = thing._repr_mimebundle_().get("text/html", "")
+    target = Path(path)
+    target.write_text(
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{type(thing).__name__}</title>'
+        f"<style>:root{{color-scheme:light dark}}body{{margin:2rem;font-family:system-ui,sans-serif}}</style>"
+        f"</head><body>{page}</body></html>",
+        encoding="utf-8",
+    )
+    return target
+
+
+def _plan_of(plan: Plan | Step | Suggestion | Suggestions) -> Plan:
+    match plan:
+        case Plan():
+            return plan
+        case Step():
+            return Plan(steps=(plan,))
+        case Suggestion():
+            return Plan(steps=(plan.step,))
+        case Suggestions():
+            return plan.plan()
+    raise InputError(f"A plan, a step or a suggestion was expected, and {type(plan).__name__} came.")
