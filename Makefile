@@ -49,7 +49,7 @@ fix: build/.built
 	$(NPM) run fix
 
 bench: build/.built
-	for program in benchmarks/*.py; do $(RUN) "benchmarks.$$(basename $$program .py)" || exit 1; done
+	for program in benchmarks/[!_]*.py; do $(RUN) "benchmarks.$$(basename $$program .py)" || exit 1; done
 
 wheel: build/.js
 	rm -rf dist

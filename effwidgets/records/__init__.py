@@ -2,7 +2,7 @@
 
 from effwidgets.records.base import Json, Plain, Record, Settings, settings
 from effwidgets.records.candidates import Candidate, State
-from effwidgets.records.doors import COMMANDS, VIEWS, Command, Handler, Medium, Shown, View, views_of
+from effwidgets.records.doors import COMMANDS, VIEWS, Command, Handler, Medium, Shown, View, show, views_of
 from effwidgets.records.measures import Cost, Latency, Memory, Score
 from effwidgets.records.plans import Edit, Kept, Knob, Piece, Plan, Site, Skip, Step, Suggestion, Suggestions
 from effwidgets.records.profiles import (
@@ -59,5 +59,6 @@ __all__ = [
     "Uncounted",
     "View",
     "settings",
+    "show",
     "views_of",
 ]

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from effwidgets.errors import UnknownNameError
+from effwidgets.errors import EffError, UnknownNameError
 from effwidgets.records.base import Json, Record, Settings
 from effwidgets.registry import Registry
 
-__all__ = ["COMMANDS", "VIEWS", "Command", "Handler", "Medium", "Shown", "View", "views_of"]
+__all__ = ["COMMANDS", "VIEWS", "Command", "Handler", "Medium", "Shown", "View", "show", "views_of"]
 
 Medium: TypeAlias = Literal["text", "html", "figure", "live"]
 
@@ -74,6 +74,31 @@ def _in_notebook() -> bool:
     return getattr(shell, "kernel", None) is not None
 
 
+def show(record: Shown, when_finished: Callable[[Callable[[Shown], None]], object] | None = None) -> None:
+    """Show the live view where a kernel can hold one, and below it the static picture, as an output of its own.
+
+    The static picture outlives the kernel and shows where no widget does. For work that is still going on,
+    ``when_finished`` takes a function to call with the final record: the picture's place stays empty until then.
+    """
+    from IPython.display import display
+
+    kernel = _in_notebook()
+    if kernel:
+        try:
+            live = _draw(record, "live")
+        except EffError as error:  # the front end was not built: the static picture still shows
+            display({"text/plain": str(error)}, raw=True)
+        else:
+            if live is not None:
+                display(live)
+    if not kernel or when_finished is None:
+        display(record._repr_mimebundle_(), raw=True)
+        return
+    empty = {"text/plain": "(the picture stands here when the work is finished)", "text/html": ""}
+    slot = display(empty, raw=True, display_id=True)
+    when_finished(lambda final: slot.update(final._repr_mimebundle_(), raw=True))
+
+
 class Shown:
     """Mixin of the records (and the study) that have a view of their own."""
 
@@ -88,13 +113,7 @@ class Shown:
         return bundle
 
     def _ipython_display_(self) -> None:
-        """Show the live view where a kernel can hold one, and the static picture as an output of its own."""
-        from IPython.display import display
-
-        live = _draw(self, "live") if _in_notebook() else None
-        if live is not None:
-            display(live)
-        display(self._repr_mimebundle_(), raw=True)
+        show(self)
 
     def to_plotly(self, view: str | None = None) -> Any:
         """Return a plotly figure of this, by the named view or the default one.

@@ -10,6 +10,7 @@ from effwidgets.errors import UnknownNameError
 from effwidgets.records.base import Plain, Record, Settings
 from effwidgets.records.doors import Shown
 from effwidgets.records.measures import Cost, Memory
+from effwidgets.records.profiles import Group
 
 __all__ = ["Edit", "Kept", "Knob", "Piece", "Plan", "Site", "Skip", "Step", "Suggestion", "Suggestions"]
 
@@ -116,6 +117,7 @@ class Edit(Record):
         before: the modules that it changed, as they were.
         after: what stands there now.
         kept: for pruning, which channels stayed.
+        group: for pruning, the channels as they were and who held them.
         error: relative output error of the edited layers on calibration data, None where it was not measured.
     """
 
@@ -123,6 +125,7 @@ class Edit(Record):
     before: tuple[Piece, ...]
     after: tuple[Piece, ...]
     kept: tuple[Kept, ...] = ()
+    group: Group | None = None
     error: float | None = None
 
 
@@ -162,6 +165,8 @@ class Suggestions(Shown, Record):
         goal: the cost field that they are ranked for ("macs", "params", "saved_bytes").
         cost: the model's cost now.
         memory: the model's memory now.
+        chosen: places in the list of those that together keep the budget that was asked for; empty without one.
+        notes: what a reader must know beside the list, in sentences.
         origin: name of the session that made them; "" when none did. Neither compared nor saved.
     """
 
@@ -171,6 +176,8 @@ class Suggestions(Shown, Record):
     memory: Memory
     suggestions: tuple[Suggestion, ...]
     skips: tuple[Skip, ...]
+    chosen: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
     origin: str = field(default="", compare=False, metadata={"saved": False})
 
     def __len__(self) -> int:

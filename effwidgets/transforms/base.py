@@ -25,6 +25,9 @@ class Transform(Protocol):
         family: "factorize", "prune", "bottleneck", or a family of one's own; decides colour and shape on screens.
         phase: structure steps come before format steps, those before schedule steps.
         exact: names of the `Cost` fields that `estimate` promises to the integer.
+
+    One that says in a class attribute ``reads`` what of the profile its `rewrite` reads (``frozenset()`` for nothing,
+    ``frozenset({"groups"})``) spares the profile that is otherwise made anew before each of its steps.
     """
 
     name: ClassVar[str]
@@ -43,7 +46,8 @@ class Transform(Protocol):
     def rewrite(self, model: nn.Module, step: Step, profile: Profile) -> Edit:
         """Change the shapes in ``model``, in place, always by new parameters; runs on a shadow too.
 
-        ``profile`` describes ``model`` as it is before the step.
+        ``profile`` describes ``model`` as it is before the step, in everything that the transformation reads.
+        Raise a `TransformError` for what cannot be done; the step is then left out and the reason is shown.
         """
         ...
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Literal, TypedDict
 
 __all__ = [
+    "VERSION",
     "CandidateRow",
     "Columns",
     "DiffRow",
@@ -22,7 +23,6 @@ __all__ = [
     "SuggestionRow",
     "SuggestionsPayload",
     "Totals",
-    "VERSION",
 ]
 
 VERSION = 1
@@ -98,7 +98,7 @@ class DiffRow(TypedDict):
 
 
 class SuggestionRow(TypedDict):
-    """One suggestion."""
+    """One suggestion. The costs are changes, after minus before; ``risk`` is 0 none, 1 low, 2 middle, 3 high."""
 
     index: int
     transform: str
@@ -174,7 +174,7 @@ class CandidateRow(TypedDict):
     rung: str
     parent: int | None
     values: dict[str, float | None]
-    """By axis key: macs, params, param_bytes, inference_peak_bytes, score."""
+    """By axis key: macs, params, param_bytes, inference_peak_bytes, score. ``None`` where it is not known."""
     steps: list[StepRow]
     diff: list[DiffRow]
     note: str

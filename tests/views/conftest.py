@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from html.parser import HTMLParser
+from types import UnionType
+from typing import Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
+
 import pytest
 
 from effwidgets.records import (
@@ -258,3 +262,53 @@ def study() -> StudyState:
         applied=4,
         origin="DigitNet-00000001/1",
     )
+
+
+def misfits(value, hint, where="payload"):
+    """Every place where a payload differs from its TypedDict: missing keys, unknown keys, other types."""
+    origin, options = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        tried = [misfits(value, option, where) for option in options]
+        return [] if [] in tried else tried[0]
+    if is_typeddict(hint):
+        hints = get_type_hints(hint)
+        found = set(value) if isinstance(value, dict) else set()
+        wrong = [f"{where}: {key}" for key in found ^ set(hints)]
+        return wrong or [fault for key in hints for fault in misfits(value[key], hints[key], f"{where}.{key}")]
+    if origin is list:
+        return [f for i, item in enumerate(value) for f in misfits(item, options[0], f"{where}[{i}]")]
+    if origin is dict:
+        return [f for key, item in value.items() for f in misfits(item, options[1], f"{where}[{key!r}]")]
+    fits = value in options if origin is Literal else type(value) in ((int, float) if hint is float else (hint,))
+    return [] if fits else [f"{where}: {value!r} is not {hint}"]
+
+
+class Markup(HTMLParser):
+    """Collects the elements and the text of a page."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.attributes, self.text = [], [], ""
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text += data
+
+
+@pytest.fixture
+def markup():
+    return Markup
+
+
+@pytest.fixture(name="misfits")
+def misfits_fixture():
+    return misfits
+
+
+@pytest.fixture
+def stranger():
+    return STRANGER

@@ -1,0 +1,98 @@
+"""What happens when a forward cannot run: a message that names the layer, and a stand-in with real numbers."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import random
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from effwidgets.errors import ModelError
+from effwidgets.profiling.calls import Call, map_tensors, shapes_of, tensors_in
+from effwidgets.profiling.recorder import Recorder
+from effwidgets.profiling.shadow import copy_tree
+from effwidgets.records import Shape
+from effwidgets.units import shape_text
+
+__all__ = ["is_empty", "model_error", "quiet", "real_stand_in"]
+
+
+def model_error(recorder: Recorder, call: Call, error: Exception) -> ModelError:
+    """Return the error to raise when a forward raised ``error`` while ``recorder`` was watching."""
+    failed = recorder.stack[-1]
+    module = recorder.module_of(failed)
+    where = f"in layer {failed.name!r}" if failed.name else "in its own forward"
+    own = "" if list(module.children()) else f"({module.extra_repr()})"
+    whole = _shapes(shapes_of(call))
+    text = str(error).strip().partition("\n")[0] or "no message"
+    return ModelError(
+        f"{recorder.root.kind} failed {where}: {failed.kind}{own} was called with {_shapes(failed.inputs or ())} and "
+        f"raised {type(error).__name__}: {text[:300]}. The model was called with {whole}. {_advice(module)}"
+    )
+
+
+def _shapes(shapes: tuple[Shape, ...]) -> str:
+    return ", ".join(map(shape_text, shapes)) or "no tensors"
+
+
+def _advice(module: nn.Module) -> str:
+    if isinstance(module, nn.Linear):
+        return f"This layer takes {module.in_features} features in the last place of the shape: check the input's size."
+    if isinstance(module, nn.modules.conv._ConvNd):
+        places = len(module.kernel_size)
+        return (
+            f"This layer takes (batch, {module.in_channels} channels, {places} spatial size{'s' * (places > 1)}): "
+            "check the input's shape."
+        )
+    if isinstance(module, nn.modules.batchnorm._BatchNorm | nn.modules.instancenorm._InstanceNorm):
+        return f"This layer takes (batch, {module.num_features} channels, ...): check the input's shape."
+    if isinstance(module, nn.Embedding):
+        return f"This layer takes whole numbers from 0 to {module.num_embeddings - 1} (int64): check the input's dtype."
+    return "Call the model with the same inputs yourself; once that runs, so does the profile."
+
+
+@contextmanager
+def real_stand_in(model: nn.Module, call: Call) -> Iterator[tuple[nn.Module, Call]]:
+    """Give a full copy of the model and its inputs to run with real numbers; random states are as before afterwards."""
+    devices = sorted({tensor.device.index or 0 for tensor in model.parameters() if tensor.is_cuda})
+    python_state = random.getstate()
+    try:
+        with torch.random.fork_rng(devices=devices):
+            with torch.inference_mode(mode=False):
+                twin = copy_tree(model, _real_copy)
+                given: Call = map_tensors(call, lambda tensor: tensor.detach().clone())
+            yield twin, given
+    finally:
+        random.setstate(python_state)
+
+
+def _real_copy(tensor: torch.Tensor) -> torch.Tensor:
+    if tensor.is_leaf and not tensor.is_inference():
+        return copy.deepcopy(tensor)
+    return tensor.detach().clone().requires_grad_(tensor.requires_grad)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep torch's fake tensors from logging what they raise, on this thread: whoever catches it says it better."""
+    logger = logging.getLogger("torch._subclasses.fake_tensor")
+    own = threading.get_ident()
+
+    def elsewhere(record: logging.LogRecord) -> bool:
+        return record.thread != own
+
+    logger.addFilter(elsewhere)
+    try:
+        yield
+    finally:
+        logger.removeFilter(elsewhere)
+
+
+def is_empty(model: nn.Module, call: Call) -> bool:
+    """Say whether something here stands on meta and so has no numbers to run with."""
+    return any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers(), *tensors_in(call)))

@@ -1,0 +1,225 @@
+"""`profile`: a model and what it is called with in, a `Profile` out, the model as it was."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import torch
+from torch import nn
+
+from effwidgets.errors import Cancelled, EffError, UnknownNameError
+from effwidgets.profiling.calls import Call, Inputs, as_call, run, shapes_of, tensors_in
+from effwidgets.profiling.failures import is_empty, model_error, quiet, real_stand_in
+from effwidgets.profiling.latency import measure_latency
+from effwidgets.profiling.layers import layers_of
+from effwidgets.profiling.memory import Live, Once
+from effwidgets.profiling.passes import BackwardPass, ForwardPass, Keeper
+from effwidgets.profiling.recorder import Recorder
+from effwidgets.profiling.shadow import Shadow, check_module, make_shadow
+from effwidgets.profiling.values import Values
+from effwidgets.records import Environment, Group, Memory, Profile, Uncounted
+
+__all__ = ["OPTIMIZERS", "ProfileOptions", "parameters_only", "profile", "profile_shadow"]
+
+OPTIMIZERS: Final = {"sgd": 0, "momentum": 1, "adam": 2, "adamw": 2}
+"""Optimizer -> tensors of the parameter's size that it keeps for each trainable parameter."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileOptions:
+    """How to profile.
+
+    Attributes:
+        train: look at the model in training mode; otherwise in eval mode. The model's own flags stay as they are.
+        latency: also measure the time of a forward, on the model itself.
+        optimizer: whose state is part of the training peak: one of `OPTIMIZERS`.
+        groups: also find out which layers' channels change together.
+        origin: name of the session that asks.
+    """
+
+    train: bool = False
+    latency: bool = False
+    optimizer: str = "sgd"
+    groups: bool = True
+    origin: str = ""
+
+
+@dataclass(slots=True)
+class _Findings:
+    """What the passes over one model found."""
+
+    recorder: Recorder
+    inference: Live
+    training: Live | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def profile(model: nn.Module, inputs: Inputs, *, options: ProfileOptions = ProfileOptions()) -> Profile:
+    """Count parameters, MACs and bytes of each layer for one call.
+
+    Runs on a shadow of the model: nothing is allocated, the model is not touched. Where the forward asks for the
+    values of its activations, which a shadow has not, it runs once on a copy of the model instead, and a note says so.
+
+    Returns:
+        the profile, one layer for each module.
+
+    Raises:
+        InputError: not a module, or inputs of an unknown kind.
+        ModelError: the forward raised; the message names the layer.
+
+    >>> layer = profile(nn.Linear(8, 4), torch.zeros(2, 8)).layer("")
+    >>> layer.cost.params, layer.cost.macs
+    (36, 64)
+    """
+    call = as_call(inputs)
+    if options.optimizer not in OPTIMIZERS:
+        raise UnknownNameError("optimizer", options.optimizer, OPTIMIZERS)
+    shadow = make_shadow(model)
+    try:
+        found = profile_shadow(shadow, call, options)
+    except EffError as error:
+        if isinstance(error, Cancelled) or error.__cause__ is None or is_empty(model, call):
+            raise
+        found = _profile_real(model, call, options, error)
+    if not options.latency:
+        return found
+    return replace(found, latency=measure_latency(model, call, train=options.train))
+
+
+def profile_shadow(shadow: Shadow, call: Call, options: ProfileOptions = ProfileOptions()) -> Profile:
+    """Profile a shadow that stands already, as it is now; for hypothetical edits.
+
+    Raises:
+        ModelError: the forward raised, or asked for values that a shadow has not.
+    """
+    fake = shadow.fake(call)
+    with shadow.mode:
+        findings = _look(shadow.model, fake, Values(shadow.mode), options)
+    groups: tuple[Group, ...] = ()
+    if options.groups:
+        from effwidgets.profiling.coupling import coupling_of
+
+        groups, notes = coupling_of(shadow, call)
+        findings.notes.extend(notes)
+    return _assemble(shadow.model, call, findings, groups, options)
+
+
+def parameters_only(model: nn.Module, *, origin: str = "") -> Profile:
+    """Profile without a run: parameters and bytes by layer, no shapes, no MACs.
+
+    Raises:
+        InputError: not a module.
+    """
+    check_module(model)
+    note = "Nothing was run: parameters and their bytes only. Call it with inputs to see MACs and activations."
+    findings = _Findings(Recorder(model), Live(), notes=[note])
+    return _assemble(model, Call(), findings, (), ProfileOptions(origin=origin))
+
+
+def _profile_real(model: nn.Module, call: Call, options: ProfileOptions, cause: EffError) -> Profile:
+    with real_stand_in(model, call) as (copy, copied_call):
+        findings = _look(copy, copied_call, None, options)
+        reason = str(cause.__cause__).partition("\n")[0][:160]
+        findings.notes.append(
+            f"The forward asks for values ({type(cause.__cause__).__name__}: {reason}), so it was run on a copy of "
+            "the model with real numbers; another input may take another way."
+        )
+    return _assemble(model, call, findings, (), options)
+
+
+def _look(model: nn.Module, call: Call, values: Values | None, options: ProfileOptions) -> _Findings:
+    """Run the two passes over a private copy."""
+    model.train(options.train)
+    recorder = Recorder(model)
+    outside = [*model.parameters(), *model.buffers(), *tensors_in(call)]
+    findings = _Findings(recorder, Live(outside))
+    try:
+        with quiet(), torch.inference_mode(mode=False):
+            with torch.no_grad(), recorder.watching(Once(outside)), ForwardPass(recorder, findings.inference, values):
+                run(model, call)
+            _look_back(model, call, values, findings)
+    except EffError:
+        raise
+    except Exception as error:  # the model's own forward
+        raise model_error(recorder, call, error) from error
+    return findings
+
+
+def _look_back(model: nn.Module, call: Call, values: Values | None, findings: _Findings) -> None:
+    recorder = findings.recorder
+    outside = [*model.parameters(), *model.buffers(), *tensors_in(call)]
+    live = Live(outside)
+    keeper = Keeper(recorder, outside)
+    backward = BackwardPass(recorder, live, values)
+    try:
+        with torch.enable_grad(), recorder.watching(), keeper.hooks(), backward:
+            backward.backward(run(model, call))
+        findings.training = live
+    except Exception as error:  # the model's own forward, or a backward that does not exist
+        reason = str(error).partition("\n")[0][:160]
+        findings.notes.append(
+            f"With gradients the model does not run ({type(error).__name__}: {reason}): what is said about the "
+            "backward is incomplete."
+        )
+    finally:
+        for parameter in model.parameters():
+            parameter.grad = None
+
+
+def _assemble(
+    model: nn.Module, call: Call, findings: _Findings, groups: tuple[Group, ...], options: ProfileOptions
+) -> Profile:
+    layers = layers_of(model, findings.recorder.tallies)
+    total = layers[0].cost
+    training = findings.training
+    state = _state_bytes(model, options.optimizer)
+    tallies = findings.recorder.tallies.values()
+    return Profile(
+        model=type(model).__name__,
+        inputs=shapes_of(call),
+        dtype=_dtype_of(model, call),
+        environment=_environment_of(model, call),
+        layers=layers,
+        groups=groups,
+        cost=total,
+        memory=Memory(
+            param_bytes=total.param_bytes,
+            inference_peak_bytes=findings.inference.peak_bytes,
+            inference_peak_at=findings.inference.peak_at,
+            saved_bytes=total.saved_bytes,
+            training_peak_bytes=None if training is None else training.peak_bytes + state,
+            training_peak_at=None if training is None else training.peak_at,
+            optimizer=None if training is None else options.optimizer,
+        ),
+        uncounted=tuple(
+            Uncounted(op=op, times=times, layer=tally.name) for tally in tallies for op, times in tally.uncounted.items()
+        ),
+        notes=tuple(findings.notes),
+        origin=options.origin,
+    )
+
+
+def _state_bytes(model: nn.Module, optimizer: str) -> int:
+    """Return the bytes that an optimizer keeps beside the parameters; its passing work is left out."""
+    copies = OPTIMIZERS[optimizer]
+    trained = [tensor for tensor in model.parameters() if tensor.requires_grad]
+    # Adam also keeps a float32 step for each tensor.
+    steps = 4 * len(trained) if optimizer.startswith("adam") else 0
+    return steps + copies * sum(tensor.numel() * tensor.element_size() for tensor in trained)
+
+
+def _dtype_of(model: nn.Module, call: Call) -> str:
+    for tensor in (*tensors_in(call), *model.parameters()):
+        if tensor.is_floating_point():
+            return str(tensor.dtype).removeprefix("torch.")
+    return "float32"
+
+
+def _environment_of(model: nn.Module, call: Call) -> Environment:
+    tensor = next((tensor for tensor in (*model.parameters(), *tensors_in(call))), None)
+    return Environment(
+        torch=torch.__version__,
+        device="cpu" if tensor is None else str(tensor.device),
+        threads=torch.get_num_threads(),
+    )

@@ -1,0 +1,210 @@
+"""What runs where: hooks keep the stack of running modules, a dispatch mode sees every operation.
+
+Hooks stand on the modules of a private copy. An operation is written to the tally on top of the stack: nothing walks
+over the modules while an operation runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from effwidgets.profiling.calls import shapes_of, tensors_in
+from effwidgets.profiling.kinds import Rule, rule_of
+from effwidgets.profiling.memory import Once
+from effwidgets.profiling.values import Values
+from effwidgets.records import Shape
+
+__all__ = ["Observer", "Recorder", "Tally"]
+
+
+class Tally:
+    """What one module did itself, apart from the modules inside it."""
+
+    __slots__ = (
+        "backward_macs",
+        "calls",
+        "elementwise_ops",
+        "inputs",
+        "kind",
+        "macs",
+        "moved_bytes",
+        "name",
+        "output_bytes",
+        "outputs",
+        "saved_bytes",
+        "uncounted",
+    )
+
+    def __init__(self, name: str, kind: str) -> None:
+        self.name = name
+        self.kind = kind
+        self.calls = 0
+        self.macs = 0
+        self.backward_macs = 0
+        self.elementwise_ops = 0
+        self.moved_bytes = 0
+        self.output_bytes = 0
+        self.saved_bytes = 0
+        self.inputs: tuple[Shape, ...] | None = None
+        self.outputs: tuple[Shape, ...] | None = None
+        self.uncounted: dict[str, int] = {}
+
+
+class Recorder:
+    """One tally for each module, and the stack of those that are running.
+
+    Args:
+        model: a private copy; hooks stand on it while `watching`.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._modules = dict(model.named_modules())
+        self.tallies = {name: Tally(name, type(module).__name__) for name, module in self._modules.items()}
+        self.root = self.tallies[""]
+        self.stack = [self.root]
+
+    def module_of(self, tally: Tally) -> nn.Module:
+        """Return the module that a tally belongs to."""
+        return self._modules[tally.name]
+
+    @contextmanager
+    def watching(self, outside: Once | None = None) -> Iterator[None]:
+        """Keep the stack; with ``outside`` also calls, shapes and output bytes.
+
+        When the forward raises, the stack stays as it was, so that its top names the layer that failed.
+        """
+        handles = []
+        del self.stack[1:]
+        try:
+            for name, module in self._modules.items():
+                tally = self.tallies[name]
+                guard = _Guard(self.stack, tally) if outside is None else _Counter(self.stack, tally, outside)
+                handles.append(module.register_forward_pre_hook(guard.enter, prepend=True, with_kwargs=True))
+                handles.append(module.register_forward_hook(guard.leave))
+            with _slow_path(self._modules.values()):
+                yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+class _Guard:
+    """The two hooks of one module: on the stack, off the stack."""
+
+    __slots__ = ("_stack", "_tally")
+
+    def __init__(self, stack: list[Tally], tally: Tally) -> None:
+        self._stack = stack
+        self._tally = tally
+
+    def enter(self, _module: nn.Module, _args: Any, _kwargs: Any) -> None:
+        self._stack.append(self._tally)
+
+    def leave(self, _module: nn.Module, _args: Any, _out: Any) -> None:
+        # A forward that catches an exception of a module inside it leaves that module on the stack: drop it too.
+        stack = self._stack
+        while len(stack) > 1 and stack.pop() is not self._tally:
+            pass
+
+
+class _Counter(_Guard):
+    """Hooks that also note calls, the shapes of the first call, and bytes returned for the first time."""
+
+    __slots__ = ("_outside",)
+
+    def __init__(self, stack: list[Tally], tally: Tally, outside: Once) -> None:
+        super().__init__(stack, tally)
+        self._outside = outside
+
+    def enter(self, _module: nn.Module, args: Any, kwargs: Any) -> None:
+        tally = self._tally
+        self._stack.append(tally)
+        tally.calls += 1
+        if tally.inputs is None:
+            tally.inputs = shapes_of((args, kwargs))
+
+    def leave(self, _module: nn.Module, _args: Any, out: Any) -> None:
+        super().leave(_module, _args, out)
+        tally = self._tally
+        if tally.outputs is None:
+            tally.outputs = shapes_of(out)
+        for tensor in tensors_in(out):
+            storage = self._outside.meet(tensor)
+            if storage is not None:
+                tally.output_bytes += min(tensor.numel() * tensor.element_size(), storage.nbytes())
+
+
+class _Inert(TorchFunctionMode):
+    """Changes nothing; but where it stands, `nn.MultiheadAttention` and the transformer layers see an override."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def _slow_path(modules: Any) -> Iterator[None]:
+    # The fused path of attention hides all its work in one operation. torch's own switch is process-wide and would
+    # change a model that serves on another thread; a mode acts on this thread alone.
+    fused = (nn.MultiheadAttention, nn.TransformerEncoderLayer, nn.TransformerEncoder)
+    if any(isinstance(module, fused) for module in modules):
+        with _Inert():
+            yield
+    else:
+        yield
+
+
+_DEVICE: Final = torch.ops.prim.device.default
+
+
+class Observer(TorchDispatchMode):
+    """Sees every operation of one run and hands it to `observe`.
+
+    Args:
+        values: where small integers keep their values on a shadow; None in a run with real tensors.
+    """
+
+    def __init__(self, values: Values | None) -> None:
+        super().__init__()
+        self._values = values
+
+    def observe(self, rule: Rule, given: tuple[Any, Any, Any], inputs: list[Any], outputs: list[Any]) -> None:
+        """Take note of one operation: its rule, ``(args, kwargs, out)`` and the tensors in them."""
+        raise NotImplementedError
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # Nothing is compiled inside a run; torch's guard against it doubles the price of every operation.
+        return False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func is _DEVICE:
+            # Half of all that arrives; a fake tensor knows where it stands without being asked through every mode.
+            return getattr(args[0], "fake_device", None) or func(*args, **kwargs)
+        rule = rule_of(func)
+        if rule.kind == "compound":
+            with self:
+                out = func.decompose(*args, **kwargs)
+            if out is not NotImplemented:
+                return out
+        inputs = list(tensors_in(args))
+        if kwargs:
+            inputs.extend(tensors_in(kwargs))
+        values = self._values
+        known = values is not None and values.known(inputs)
+        if known and rule.asks:
+            return values.answer(func, args, kwargs)  # type: ignore[union-attr]
+        out = func(*args, **kwargs)
+        if known:
+            values.follow(func, args, kwargs, out)  # type: ignore[union-attr]
+        elif rule.mutates and values is not None:
+            values.forget(func, args)
+        self.observe(rule, (args, kwargs, out), inputs, list(tensors_in(out)))
+        return out

@@ -1,0 +1,198 @@
+"""Copies of a model that cost no memory: a shadow of fake tensors, and a tree that shares its tensors.
+
+A fake tensor (`torch._subclasses.FakeTensor`) has shape, dtype and device and no numbers, so a shadow runs the model's
+own forward in milliseconds and allocates nothing, whatever the size of the model.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from effwidgets.errors import InputError
+from effwidgets.profiling.calls import Call, map_tensors
+from effwidgets.profiling.values import keep_value
+
+if TYPE_CHECKING:
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+__all__ = ["Shadow", "copy_tree", "make_shadow", "share"]
+
+Memo: TypeAlias = dict[int, Any]
+Change: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shadow:
+    """A model of fake tensors.
+
+    Attributes:
+        model: same classes, same names, same ties, no numbers. It is private: edit it as you like.
+        mode: the mode under which it runs; new fake tensors are made inside ``with shadow.mode:``.
+    """
+
+    model: nn.Module
+    mode: FakeTensorMode
+
+    def fake(self, call: Call) -> Call:
+        """Return the call with fake tensors; small integer and boolean ones keep their values beside."""
+        faker = Faker(self.mode)
+        faked: Call = map_tensors(call, faker)
+        return faked
+
+
+class Faker:
+    """Makes fake tensors of real ones; tensors that share a storage share it afterwards too."""
+
+    def __init__(self, mode: FakeTensorMode) -> None:
+        from torch._subclasses.fake_tensor import FakeTensor
+
+        self._mode = mode
+        self._fake_type = FakeTensor
+        self._storages: dict[int, torch.UntypedStorage] = {}
+
+    def __call__(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Return a fake tensor like ``tensor``; one that is fake already is returned as it is."""
+        if isinstance(tensor, self._fake_type) and tensor.fake_mode is self._mode:
+            return tensor
+        plain = type(tensor) in (torch.Tensor, nn.Parameter, nn.Buffer) and tensor.layout is torch.strided
+        if not plain or tensor.is_quantized or tensor.is_nested or tensor.is_conj() or tensor.is_neg():
+            return self._mode.from_tensor(tensor, static_shapes=True)
+        return self._plain(tensor)
+
+    def _plain(self, tensor: torch.Tensor) -> torch.Tensor:
+        real = tensor.untyped_storage()
+        storage = self._storages.get(real._cdata)
+        if storage is None:
+            storage = self._storages[real._cdata] = torch.UntypedStorage(real.nbytes(), device="meta")
+        # A model on meta stands for one on the CPU: its kernels, its memory.
+        device = torch.device("cpu") if tensor.device.type == "meta" else tensor.device
+        with torch.no_grad():
+            meta = torch.empty(0, dtype=tensor.dtype, device="meta")
+            meta.set_(storage, tensor.storage_offset(), tensor.shape, tensor.stride())  # type: ignore[call-overload]
+        fake = self._fake_type(self._mode, meta, device)
+        if isinstance(tensor, nn.Parameter):
+            fake._is_param = True
+        if tensor.requires_grad:
+            fake.requires_grad_()
+        if tensor.device.type != "meta":
+            keep_value(fake, tensor)
+        return fake
+
+
+def make_shadow(model: nn.Module) -> Shadow:
+    """Return a shadow of ``model``, which is left as it is.
+
+    Parameters and buffers become fake tensors of the same shape, dtype and device (meta becomes cpu); ties and
+    ``requires_grad`` are kept; hooks are carried over and run on the shadow.
+
+    Raises:
+        InputError: something else than a module, or one that holds an object that cannot be copied.
+    """
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    check_module(model)
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    # The caller may be inside inference_mode; tensors made there could not be trained.
+    with torch.inference_mode(mode=False):
+        return Shadow(copy_tree(model, Faker(mode)), mode)
+
+
+def share(model: nn.Module) -> nn.Module:
+    """Return a copy of the module tree that holds the very same parameters and buffers.
+
+    Replacing a parameter, a module or a hook in the copy leaves the original alone; writing *into* a parameter does
+    not.
+
+    Raises:
+        InputError: something else than a module, or one that holds an object that cannot be copied.
+    """
+    check_module(model)
+    return copy_tree(model, lambda tensor: tensor)
+
+
+def check_module(model: object) -> None:
+    """Raise an `InputError` when ``model`` is not a module."""
+    if not isinstance(model, nn.Module):
+        hint = " You handed in the class: make an instance of it first." if isinstance(model, type) else ""
+        raise InputError(f"The model is {type(model).__name__} {model!r:.60}; a torch.nn.Module was expected.{hint}")
+
+
+def copy_tree(model: nn.Module, change: Change) -> nn.Module:
+    """Copy a module with everything in it, each tensor replaced by ``change`` of it, once for each tensor."""
+    memo: Memo = {}
+    for tensor in _held(model):
+        if id(tensor) not in memo:
+            memo[id(tensor)] = change(tensor)
+    try:
+        with _CopyMode(change):
+            return _copy_module(model, memo)
+    except Exception as error:  # anybody's __deepcopy__ may have run
+        raise InputError(
+            f"The {type(model).__name__} cannot be copied, so it cannot be looked at without touching it: {error}. "
+            "Take the attribute that cannot be copied (a file, a lock, a process) out of the module."
+        ) from error
+
+
+def _held(model: nn.Module) -> Iterator[torch.Tensor]:
+    for module in model.modules():
+        for store in (module._parameters, module._buffers):
+            for tensor in store.values():
+                if tensor is not None:
+                    yield tensor
+
+
+class _CopyMode(TorchFunctionMode):
+    """Lets `copy.deepcopy` replace the tensors that stand elsewhere: plain attributes, lists, dictionaries."""
+
+    def __init__(self, change: Change) -> None:
+        super().__init__()
+        self._change = change
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in (torch.Tensor.__deepcopy__, nn.Parameter.__deepcopy__):
+            tensor, memo = args
+            if id(tensor) not in memo:
+                memo[id(tensor)] = self._change(tensor)
+            return memo[id(tensor)]
+        return func(*args, **(kwargs or {}))
+
+
+def _copy_module(module: nn.Module, memo: Memo) -> Any:
+    """Copy one module; much quicker than `copy.deepcopy` for modules that do not ask for more."""
+    if id(module) in memo:
+        return memo[id(module)]
+    cls = type(module)
+    own = cls.__module__.startswith("torch.nn.modules.")
+    hooked = any(hasattr(cls, name) for name in ("__deepcopy__", "__copy__"))
+    if hooked or (not own and (cls.__setstate__ is not nn.Module.__setstate__ or cls.__reduce__ is not object.__reduce__)):
+        return copy.deepcopy(module, memo)
+    twin: nn.Module = cls.__new__(cls)
+    memo[id(module)] = twin
+    memo.setdefault(id(memo), []).append(module)
+    state = twin.__dict__
+    for name, value in module.__dict__.items():
+        state[name] = _copy_value(name, value, memo)
+    if isinstance(twin, nn.RNNBase):
+        twin._init_flat_weights()
+    return twin
+
+
+def _copy_value(name: str, value: Any, memo: Memo) -> Any:
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if name in ("_parameters", "_buffers"):
+        return {key: None if item is None else memo[id(item)] for key, item in value.items()}
+    if name == "_modules":
+        return {key: None if item is None else _copy_module(item, memo) for key, item in value.items()}
+    if name == "_flat_weight_refs":
+        return []
+    if isinstance(value, dict | set) and not value:
+        return type(value)()
+    return copy.deepcopy(value, memo)

@@ -1,0 +1,96 @@
+"""The values of small integer and boolean tensors on a shadow, where real models read them.
+
+`if mask.all():`, `lengths.max().item()`, `range(int(n))`: a fake tensor has no numbers to answer with. The small
+tensors that such questions are asked of carry a real copy, and operations on nothing but these are done on the copies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.utils._mode_utils import no_dispatch
+
+from effwidgets.profiling.calls import map_tensors, tensors_in
+
+if TYPE_CHECKING:
+    from torch._ops import OpOverload
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+__all__ = ["Values", "keep_value"]
+
+_LARGEST = 65_536  # elements: a mask of 16 x 4,096 tokens; beyond it nobody reads single values
+_NAME = "_effdl_value"
+
+
+def keep_value(fake: torch.Tensor, real: torch.Tensor) -> None:
+    """Let a fake tensor carry a copy of its values, where it is small and made of integers or booleans."""
+    if not real.is_floating_point() and not real.is_complex() and real.numel() <= _LARGEST:
+        with torch.no_grad():
+            setattr(fake, _NAME, real.detach().to("cpu", copy=True))
+
+
+def _small(tensor: torch.Tensor) -> bool:
+    # One floating-point number may be a mean of a mask that is compared with something.
+    limit = 1 if tensor.is_floating_point() or tensor.is_complex() else _LARGEST
+    return tensor.numel() <= limit
+
+
+class Values:
+    """Follows the values of small tensors through the operations of one run on a shadow."""
+
+    def __init__(self, mode: FakeTensorMode) -> None:
+        from torch._subclasses.fake_tensor import FakeTensor
+
+        self._mode = mode
+        self._fake_type = FakeTensor
+
+    def of(self, tensor: torch.Tensor) -> torch.Tensor | None:
+        """Return the real values of a tensor, or None where they are not kept."""
+        if isinstance(tensor, self._fake_type):
+            return getattr(tensor, _NAME, None)
+        return tensor if tensor.device.type == "cpu" and _small(tensor) else None
+
+    def known(self, tensors: Sequence[torch.Tensor]) -> bool:
+        """Say whether the values of all ``tensors`` are kept."""
+        return all(self.of(tensor) is not None for tensor in tensors)
+
+    def answer(self, func: OpOverload, args: Any, kwargs: Any) -> Any:
+        """Run an operation that asks for values on the kept ones; its tensors come back fake, with theirs kept."""
+        return map_tensors(self._work(func, args, kwargs), self._fake)
+
+    def follow(self, func: OpOverload, args: Any, kwargs: Any, out: Any) -> None:
+        """Keep the values of what an operation on known tensors returned, where it is small."""
+        if torch.Tag.nondeterministic_seeded in func.tags:
+            return
+        outs = list(tensors_in(out))
+        if not outs or not all(_small(tensor) for tensor in outs):
+            return
+        for fake, real in zip(outs, tensors_in(self._work(func, args, kwargs)), strict=True):
+            setattr(fake, _NAME, real)
+
+    def forget(self, func: OpOverload, args: Any) -> None:
+        """Drop the values of tensors into which something unknown is written."""
+        for place, argument in enumerate(func._schema.arguments):
+            written = argument.alias_info is not None and argument.alias_info.is_write
+            if written and place < len(args) and hasattr(args[place], _NAME):
+                delattr(args[place], _NAME)
+
+    def _work(self, func: OpOverload, args: Any, kwargs: Any) -> Any:
+        real_kwargs = map_tensors(kwargs, self._real)
+        if real_kwargs.get("device") is not None:
+            real_kwargs["device"] = torch.device("cpu")
+        with no_dispatch(), torch.no_grad():
+            return func(*map_tensors(args, self._real), **real_kwargs)
+
+    def _real(self, tensor: torch.Tensor) -> torch.Tensor:
+        value = self.of(tensor)
+        if value is None:
+            raise KeyError(tensor.shape)
+        return value
+
+    def _fake(self, real: torch.Tensor) -> torch.Tensor:
+        fake = self._mode.from_tensor(real, static_shapes=True)
+        setattr(fake, _NAME, real)
+        return fake

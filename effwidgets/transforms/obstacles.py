@@ -1,0 +1,80 @@
+"""Why a layer cannot be factored, in words, as far as a profile tells. What it cannot tell, `verify` catches."""
+
+from __future__ import annotations
+
+from effwidgets.records import LayerProfile, Profile
+
+__all__ = ["FLOATS", "RECURRENT_KINDS", "Obstacles", "bare_kind", "raw_obstacle"]
+
+FLOATS = frozenset({"float64", "float32", "float16", "bfloat16"})
+RECURRENT_KINDS = frozenset({"RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell"})
+
+# Parents of torch that read the weight of a child themselves, so that the child must stay what it is.
+_READERS = {
+    "MultiheadAttention": frozenset({"out_proj"}),
+    "TransformerEncoderLayer": frozenset({"linear1", "linear2"}),
+}
+
+
+def bare_kind(layer: LayerProfile) -> str:
+    """Return the class that a layer was before torch renamed it: ``ParametrizedLinear`` is a ``Linear``."""
+    kind = layer.kind.removeprefix("Parametrized")
+    return "Linear" if kind == "NonDynamicallyQuantizableLinear" else kind
+
+
+def raw_obstacle(layer: LayerProfile) -> str | None:
+    """Say why a layer that holds matrices but no plain weight is left alone; None for every other layer."""
+    if layer.kind in RECURRENT_KINDS:
+        return f"{layer.kind} is recurrent: one fused operation reads its raw weights"
+    if layer.kind == "MultiheadAttention" and layer.tensor("in_proj_weight"):
+        return "its query, key and value projections are one raw parameter, not a Linear"
+    return None
+
+
+class Obstacles:
+    """What stands in the way of replacing layers of ``profile``; ties and parents are looked up once."""
+
+    def __init__(self, profile: Profile) -> None:
+        self._kinds = {path: layer.kind for layer in profile.layers for path in (layer.name, *layer.aliases)}
+        self._ties = {
+            tensor.tied_to: layer.name for layer in profile.layers for tensor in layer.tensors if tensor.tied_to
+        }
+
+    def of(self, layer: LayerProfile) -> str | None:
+        """Say why ``layer`` cannot be replaced by a product of smaller ones; None where it can."""
+        if not layer.name:
+            return "it is the model itself; put it into a torch.nn.Sequential"
+        if layer.kind.startswith("Parametrized"):
+            return "its weight is parametrized; remove the parametrization first"
+        for path in (layer.name, *layer.aliases):
+            parent, _, child = path.rpartition(".")
+            if child in _READERS.get(self._kinds.get(parent, ""), ()):
+                return f"its parent {self._kinds[parent]} reads its weight directly"
+        return self._held(layer) or _run(layer)
+
+    def _held(self, layer: LayerProfile) -> str | None:
+        names = {tensor.name for tensor in layer.tensors}
+        if "weight" not in names:
+            held = ", ".join(sorted(names)) or "no tensor"
+            return f"its weight is not a plain parameter (it holds {held}): masked, normalised or replaced"
+        if names - {"weight", "bias"}:
+            return f"it holds {', '.join(sorted(names - {'weight', 'bias'}))} beside weight and bias"
+        for tensor in layer.tensors:
+            tied = tensor.tied_to or self._ties.get(f"{layer.name}.{tensor.name}")
+            if tied is not None:
+                return f"its {tensor.name} is tied to {tied or 'the model itself'}"
+            if tensor.kind != "parameter":
+                return f"its {tensor.name} is a buffer, not a parameter"
+            if tensor.dtype not in FLOATS:
+                return f"its {tensor.name} is {tensor.dtype}; floating point was expected"
+        return None
+
+
+def _run(layer: LayerProfile) -> str | None:
+    if not layer.calls or not layer.inputs or not layer.outputs:
+        return "it did not run in this forward"
+    groups = dict(layer.config).get("groups", 1)
+    if groups != 1:
+        depthwise = groups == dict(layer.config).get("in_channels")
+        return "it is depthwise: one channel each" if depthwise else f"it is grouped ({groups} groups)"
+    return None

@@ -1,0 +1,80 @@
+"""Bring a model back after an edit without labels and without training."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from effwidgets.profiling.calls import tensors_in
+from effwidgets.transforms.calibration import Calibration
+from effwidgets.transforms.trial import answer, apart, stand_in
+
+__all__ = ["output_error", "reestimate_batch_norm"]
+
+
+def reestimate_batch_norm(model: nn.Module, original: nn.Module, calibration: Calibration) -> str:
+    """Estimate the statistics of all batch norms of ``model`` anew, in place, on the calibration batches.
+
+    They were those of other activations. Kept only where the outputs come no farther from those of ``original``.
+
+    Returns:
+        What was done, as a sentence; "" for a model without batch norm.
+    """
+    count = len(_normed(model))
+    if not count:
+        return ""
+    layers = f"{count} batch-norm layer{'s' if count > 1 else ''}"
+    twin = stand_in(model)
+    for norm in _normed(twin):
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain mean over all batches
+        norm.train()
+    try:
+        for batch in calibration.batches:
+            answer(twin, batch)
+    except Exception as error:  # noqa: BLE001  the model's own forward; batches of one have no variance
+        return f"The statistics of {layers} are as they were: {type(error).__name__} on calibration data: {error}"
+    before = output_error(model, original, calibration)
+    after = output_error(twin.eval(), original, calibration)
+    if before is not None and after is not None and not after <= before:
+        return (
+            f"The statistics of {layers} are as they were: estimated anew on the calibration data they would raise the "
+            f"output error from {before:.3g} to {after:.3g}."
+        )
+    with torch.no_grad():
+        for norm, fresh in zip(_normed(model), _normed(twin), strict=True):
+            for name in ("running_mean", "running_var"):
+                norm.get_buffer(name).copy_(fresh.get_buffer(name))
+    change = "" if before is None else f": output error {before:.3g} before, {after:.3g} after"
+    batches = len(calibration.batches)
+    return (
+        f"The statistics of {layers} were estimated anew on {batches} calibration batch{'es' * (batches > 1)}{change}."
+    )
+
+
+def output_error(model: nn.Module, original: nn.Module, calibration: Calibration) -> float | None:
+    """Return how far the outputs of ``model`` are from those of ``original``: norm of the change over the norm.
+
+    None where no output is a floating-point tensor.
+    """
+    return apart(_outputs(model, calibration), _outputs(original, calibration))
+
+
+def _outputs(model: nn.Module, calibration: Calibration) -> dict[str, Tensor]:
+    twin = stand_in(model)
+    return {
+        f"{number}.{place}": tensor
+        for number, batch in enumerate(calibration.batches)
+        for place, tensor in enumerate(tensors_in(answer(twin, batch)))
+        if tensor.is_floating_point()
+    }
+
+
+def _normed(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    return [
+        module
+        for module in model.modules()
+        if isinstance(module, nn.modules.batchnorm._BatchNorm)  # noqa: SLF001  the base of all batch norms
+        and not isinstance(module, nn.SyncBatchNorm)  # runs in a process group only
+        and module.running_mean is not None
+    ]

@@ -1,0 +1,76 @@
+"""Run a model to look at its answers, on a stand-in, so that no flag, buffer or gradient of the model changes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from effwidgets.profiling.calls import Call, map_tensors, run, tensors_in
+from effwidgets.profiling.shadow import copy_tree
+
+__all__ = ["answer", "answers_of", "apart", "quiet_random", "stand_in"]
+
+
+def stand_in(model: nn.Module) -> nn.Module:
+    """Return a copy in evaluation mode with the same parameters and buffers of its own."""
+    with torch.no_grad():
+        twin = copy_tree(model, lambda tensor: tensor if isinstance(tensor, nn.Parameter) else tensor.detach().clone())
+    return twin.eval()
+
+
+@contextmanager
+def quiet_random() -> Iterator[None]:
+    """Give the random numbers back that a forward took.
+
+    Only on the main thread: a worker that set the state back would disturb whoever draws numbers meanwhile.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    state = torch.get_rng_state()
+    started = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    devices = torch.cuda.get_rng_state_all() if started else []
+    try:
+        yield
+    finally:
+        torch.set_rng_state(state)
+        if devices:
+            torch.cuda.set_rng_state_all(devices)
+
+
+def answer(model: nn.Module, call: Call, *, gradients: bool = False) -> object:
+    """Return what ``model``, a stand-in, answers; the inputs are copied, because some forwards write into them."""
+    own = map_tensors(call, lambda tensor: tensor.detach().clone())
+    with quiet_random(), torch.inference_mode(mode=False), torch.set_grad_enabled(gradients):
+        return run(model, own)
+
+
+def answers_of(model: nn.Module, call: Call, layers: frozenset[str]) -> dict[str, Tensor]:
+    """Return what the named layers of ``model`` answer during one forward: their first floating-point tensor."""
+    twin = stand_in(model)
+    found: dict[str, Tensor] = {}
+
+    def keep(name: str, output: object) -> None:
+        tensor = next((tensor for tensor in tensors_in(output) if tensor.is_floating_point()), None)
+        if tensor is not None:
+            found[name] = tensor.detach().clone()
+
+    for name, module in twin.named_modules(remove_duplicate=False):
+        if name in layers:
+            module.register_forward_hook(lambda _module, _inputs, output, name=name: keep(name, output))
+    answer(twin, call)
+    return found
+
+
+def apart(after: Mapping[str, Tensor], before: Mapping[str, Tensor]) -> float | None:
+    """Return the norm of the change over the norm before, over the tensors that both have in the same shape."""
+    both = [name for name in before if name in after and after[name].shape == before[name].shape]
+    if not both:
+        return None
+    change = sum(float((after[name].double() - before[name].double()).square().sum()) for name in both)
+    whole = sum(float(before[name].double().square().sum()) for name in both)
+    return (change / whole) ** 0.5 if whole > 0 else None

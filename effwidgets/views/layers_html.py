@@ -1,0 +1,95 @@
+"""The layer table as static HTML."""
+
+from __future__ import annotations
+
+from effwidgets.units import bytes_text, count_text, seconds_text
+from effwidgets.views.page import bar, card, esc, figures, notes, tag
+from effwidgets.views.wire import LayersPayload
+from effwidgets.views.words import amount, clip, share
+
+__all__ = ["draw_html"]
+
+_ROWS = 200
+_DEEPEST = 8  # deeper rows are not indented further: the names would run out of the table
+
+
+def draw_html(data: LayersPayload) -> str:
+    """Return the table: the total first, then each layer below the one that holds it."""
+    shown = min(len(data["names"]), _ROWS)
+    head = ["Layer", "Kind", *(["Output"] if not data["partial"] else [])]
+    numbers = ["Parameters"] if data["partial"] else ["Parameters", "FLOPs", "Saved"]
+    cells = "".join(f'<th scope="col">{name}</th>' for name in head)
+    cells += "".join(f'<th scope="col" class="n">{name}</th>' for name in numbers)
+    body = "".join(_row(data, index) for index in range(1, shown))
+    table = f"<table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table>" if body else ""
+    header = f"<header>{tag('b', data['title'])}{tag('span', 'input ' + data['inputs'], 'q')}"
+    header += f"{tag('span', data['environment'], 'q')}</header>"
+    parts = [header, figures(_figures(data)), table, _more(data, shown), _foot(data)]
+    parts += [tag("p", note) for note in data["notes"]]
+    return card(parts, view="layers", origin=data["origin"], label=f"Layers of {data['title']}")
+
+
+def _figures(data: LayersPayload) -> list[tuple[str, str, str]]:
+    whole = data["totals"]
+    found = [("Parameters", count_text(whole["params"]), f"{bytes_text(whole['param_bytes'])} with buffers")]
+    if data["partial"]:
+        return found
+    least = "≥ " if data["uncounted"] else ""
+    remark = f"at least; {_missing(data)}" if least else ""
+    found.append(("FLOPs (2 × MACs)", least + count_text(2 * whole["macs"]), remark))
+    for key, title in (("inference_peak", "Inference peak"), ("training_peak", "Training peak")):
+        value = whole["inference_peak_bytes"] if key == "inference_peak" else whole["training_peak_bytes"]
+        at = whole["inference_peak_at"] if key == "inference_peak" else whole["training_peak_at"]
+        if value is not None:
+            more = f", {whole['optimizer'].upper()}" if key == "training_peak" and whole["optimizer"] else ""
+            found.append((title + more, bytes_text(value), f"at {clip(at, 48)}" if at else ""))
+    if whole["saved_bytes"] is not None:
+        found.insert(3, ("Saved for backward", bytes_text(whole["saved_bytes"]), ""))
+    if whole["latency_s"] is not None:
+        spread = f"± {seconds_text((whole['latency_iqr_s'] or 0.0) / 2)}"
+        found.append(("Latency", seconds_text(whole["latency_s"]), spread))
+    return found
+
+
+def _row(data: LayersPayload, index: int) -> str:
+    depth, parent = -1, data["parents"][index]
+    while parent >= 0:
+        depth, parent = depth + 1, data["parents"][parent]
+    label, name = data["labels"][index], data["names"][index]
+    times = f" ×{data['calls'][index]}" if data["calls"][index] > 1 else ""
+    indent = f"padding-left:{1 + 1.1 * min(depth, _DEEPEST):.1f}rem"
+    cells = [f'<th scope="row" style="{indent}" title="{esc(name)}">{esc(clip(label, 48))}</th>']
+    cells.append(f'<td class="q">{esc(clip(data["kinds"][index], 40))}{times}</td>')
+    if not data["partial"]:
+        cells.append(f'<td class="q">{esc(data["outputs"][index])}</td>')
+    total = data["total"]
+    cells.append(_number(total["params"], index, "params"))
+    if not data["partial"]:
+        cells += [_number(total["macs"], index, "macs"), _number(total["saved_bytes"], index, "saved_bytes")]
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def _number(column: list[int], index: int, key: str) -> str:
+    value, whole = column[index], column[0]
+    return f'<td class="n">{amount(key, value)}{bar(share(value, whole))}</td>'
+
+
+def _more(data: LayersPayload, shown: int) -> str:
+    left = len(data["names"]) - shown
+    return tag("p", f"… and {left:,} more layers. The totals count them all.") if left else ""
+
+
+def _missing(data: LayersPayload) -> str:
+    count = len(data["uncounted"])
+    return f"{count} operation{'s' * (count != 1)} not counted" if count else ""
+
+
+def _foot(data: LayersPayload) -> str:
+    count = len(data["names"]) - 1
+    layers = f"{count:,} layer{'s' if count != 1 else ''} below the model"
+    if data["partial"]:
+        return f"<footer>{layers} · Parameters only: the model was not run yet.</footer>"
+    counted = _missing(data) or "Everything counted"
+    conventions = "Every number counts what is inside a layer. FLOPs are 2 × MACs of matrix-like work."
+    foot = f"<footer>{layers} · {counted} · {conventions}</footer>"
+    return foot + notes("Not counted, so the totals are at least what they say", data["uncounted"])

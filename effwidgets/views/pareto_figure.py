@@ -1,0 +1,87 @@
+"""The Pareto view as a plotly figure, for papers and reports."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+from effwidgets.views.families import family
+from effwidgets.views.figures import SYMBOLS, TEMPLATE
+from effwidgets.views.scale import staircase
+from effwidgets.views.wire import CandidateRow, ParetoPayload
+from effwidgets.views.words import amount, clip, score_text, shown_name
+
+__all__ = ["draw_figure"]
+
+
+def draw_figure(data: ParetoPayload) -> Any:
+    """Return a scatter over the default cost axis: one trace for each family, and the front as a staircase."""
+    from plotly import graph_objects
+
+    axis = data["axes"][0]
+    rows = [row for row in data["candidates"] if row["values"].get(axis) is not None]
+    rows = [row for row in rows if row["values"]["score"] is not None]
+    figure = graph_objects.Figure(layout=_layout(data, axis))
+    front = {number: row for number in data["fronts"].get(axis, []) for row in rows if row["number"] == number}
+    if front:
+        right = 1.04 * max(_at(row, axis) for row in rows)
+        steps = staircase([(_at(row, axis), row["values"]["score"] or 0.0) for row in front.values()], right)
+        figure.add_scatter(
+            x=[cost for cost, _ in steps],
+            y=[score for _, score in steps],
+            mode="lines",
+            line={"color": "#2b62cf", "width": 2},
+            name="Front",
+            hoverinfo="skip",
+        )
+    for name in dict.fromkeys(row["family"] for row in rows):
+        _add_family(figure, name, [row for row in rows if row["family"] == name], axis, set(front))
+    return figure
+
+
+def _at(row: CandidateRow, axis: str) -> float:
+    value = row["values"][axis] or 0.0
+    return 2 * value if axis == "macs" else value
+
+
+def _add_family(figure: Any, name: str, rows: list[CandidateRow], axis: str, front: set[int]) -> None:
+    look = family(name)
+    figure.add_scatter(
+        x=[_at(row, axis) for row in rows],
+        y=[row["values"]["score"] for row in rows],
+        mode="markers",
+        name=look.title,
+        marker={
+            "symbol": SYMBOLS[look.shape],
+            "color": look.light,
+            "size": 14 if name == "dense" else 10,
+            "line": {"width": 3 if name == "dense" else 1, "color": look.light if name == "dense" else "#fff"},
+            "opacity": [1.0 if row["number"] in front or name == "dense" else 0.45 for row in rows],
+        },
+        customdata=[row["number"] for row in rows],
+        text=[_hover(row, axis) for row in rows],
+        hovertemplate="%{text}<extra></extra>",
+    )
+
+
+def _hover(row: CandidateRow, axis: str) -> str:
+    steps = [
+        f"{escape(step['transform'].replace('_', ' '))} {escape(clip(', '.join(step['layers']), 50))}, "
+        f"{escape(step['settings'])}"
+        for step in row["steps"][:6]
+    ]
+    more = [f"and {len(row['steps']) - 6} more steps"] if len(row["steps"]) > 6 else []
+    head = f"<b>Candidate {row['number']}</b>: {escape(clip(row['label'], 80))}"
+    said = f"{score_text(row['values']['score'])} at {amount(axis, row['values'][axis])} {shown_name(axis)}"
+    return "<br>".join([head, said, *steps, *more])
+
+
+def _layout(data: ParetoPayload, axis: str) -> dict[str, Any]:
+    unit = " (2 × MACs)" if axis == "macs" else ""
+    return {
+        **TEMPLATE,
+        "title": {"text": f"{escape(data['title'])}: {escape(data['metric'])} against {shown_name(axis)}"},
+        "xaxis": {"title": {"text": f"{shown_name(axis)}{unit}, less is better"}, "rangemode": "tozero"},
+        "yaxis": {"title": {"text": f"{escape(data['metric'])}, {data['metric_better']} is better"}},
+        "legend": {"orientation": "h", "y": -0.2},
+    }

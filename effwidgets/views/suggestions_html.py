@@ -1,0 +1,90 @@
+"""The suggestion list as static HTML."""
+
+from __future__ import annotations
+
+from effwidgets.units import count_text, percent_text
+from effwidgets.views.page import card, esc, mark, notes, tag
+from effwidgets.views.wire import Preview, SkipRow, SuggestionRow, SuggestionsPayload
+from effwidgets.views.words import amount, clip, diff_text, places, risk_text, share, shown_name
+
+__all__ = ["draw_html"]
+
+_ROWS = 60
+_HEAD = "".join(
+    f'<th scope="col"{kind}>{name}</th>'
+    for name, kind in (
+        ("#", ' class="n"'),
+        ("What and where", ""),
+        ("Parameters", ' class="n"'),
+        ("FLOPs", ' class="n"'),
+        ("Output error", ' class="n"'),
+        ("Risk", ""),
+    )
+)
+
+
+def draw_html(data: SuggestionsPayload) -> str:
+    """Return the list, best first, and behind a fold the places where nothing is offered, with the reason."""
+    goal = shown_name(data["goal"])
+    count = len(data["rows"])
+    said = f"{count} suggestion{'s' if count != 1 else ''} for {data['title']}"
+    header = f"<header><b>To save {esc(goal)}</b>{tag('span', said, 'q')}{tag('span', _now(data), 'q')}</header>"
+    rows = "".join(_row(row, data) for row in data["rows"][:_ROWS])
+    table = f"<table><thead><tr>{_HEAD}</tr></thead><tbody>{rows}</tbody></table>"
+    parts = [header, table if rows else tag("p", "Nothing here is worth doing; the reasons are below.")]
+    if count > _ROWS:
+        parts.append(tag("p", f"… and {count - _ROWS:,} more, each worth less."))
+    if data["applied"] is not None:
+        parts.append(tag("p", _applied(data["applied"], data)))
+        parts += [tag("p", reason) for reason in data["applied"]["skipped"][:10]]
+    parts.append(notes("What changed in the architecture", [diff_text(row) for row in data["diff"]]))
+    if rows:
+        foot = "Changes of the whole model, each suggestion alone. FLOPs are 2 × MACs. Output error: measured on "
+        parts.append(f"<footer>{foot}calibration data, before any repair.</footer>")
+    parts.append(notes(f"{len(data['skips'])} places skipped, why?", _reasons(data["skips"])))
+    return card(parts, view="suggestions", origin=data["origin"], label=f"Suggestions for {data['title']}")
+
+
+def _now(data: SuggestionsPayload) -> str:
+    whole = data["totals"]
+    return f"now {count_text(whole['params'])} parameters, {count_text(2 * whole['macs'])} FLOPs"
+
+
+def _row(row: SuggestionRow, data: SuggestionsPayload) -> str:
+    whole = data["totals"]
+    icon = f'<svg width="12" height="12" aria-hidden="true">{mark(row["family"], 6, 6, 4.5)}</svg>'
+    warnings = "".join(f'<br><span class="bad">{esc(clip(text, 300))}</span>' for text in row["warnings"])
+    what = f"<b>{esc(clip(row['headline'], 120))}</b><br><span class='q'>{esc(clip(row['reason'], 400))}</span>"
+    error = "–" if row["error"] is None else f"{row['error']:.1%}"
+    cells = [
+        f'<td class="n q">{row["index"]}</td>',
+        f'<th scope="row" class="w">{icon} {what}{warnings}</th>',
+        _change(row["params"], whole["params"]),
+        _change(row["macs"], whole["macs"]),
+        f'<td class="n">{error}</td>',
+        f"<td>{risk_text(row['risk'], row['error'])}</td>",
+    ]
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def _change(change: float, whole: float) -> str:
+    kind = "good" if change < 0 else "bad" if change > 0 else "q"
+    return f'<td class="n {kind}">{percent_text(share(change, whole))}</td>'
+
+
+def _applied(done: Preview, data: SuggestionsPayload) -> str:
+    whole = data["totals"]
+    changes = [
+        f"{amount(key, now)} {name} ({percent_text(share(now - before, before))})"
+        for name, key, now, before in (
+            ("parameters", "params", done["params"], whole["params"]),
+            ("FLOPs", "macs", done["macs"], whole["macs"]),
+        )
+    ]
+    count = len(done["indices"])
+    return f"Applied {count} suggestion{'s' if count != 1 else ''}: {', '.join(changes)}."
+
+
+def _reasons(skips: list[SkipRow]) -> list[str]:
+    words = [(skip["transform"].replace("_", " ").capitalize(), places(skip["layers"])) for skip in skips]
+    return [f"{what} at {where}: {skip['reason']}" for (what, where), skip in zip(words, skips, strict=True)]

@@ -1,0 +1,166 @@
+/** The payloads that cross from Python to the page: the twin of `effwidgets/views/wire.py`. Keys are never renamed. */
+
+export const VERSION = 1;
+
+/** The numbers of a whole model; null means that it was not measured. */
+export interface Totals {
+  params: number;
+  param_bytes: number;
+  macs: number;
+  inference_peak_bytes: number | null;
+  inference_peak_at: string | null;
+  saved_bytes: number | null;
+  training_peak_bytes: number | null;
+  training_peak_at: string | null;
+  optimizer: string | null;
+  latency_s: number | null;
+  latency_iqr_s: number | null;
+}
+
+/** Per layer, one entry each, in the order of `names`. */
+export interface Columns {
+  params: number[];
+  macs: number[];
+  saved_bytes: number[];
+  output_bytes: number[];
+  elementwise_ops: number[];
+  moved_bytes: number[];
+}
+
+/** The layer table. Row 0 is the model itself; parents stand before their children. */
+export interface LayersPayload {
+  view: "layers";
+  version: number;
+  origin: string;
+  title: string;
+  inputs: string;
+  environment: string;
+  totals: Totals;
+  partial: boolean;
+  names: string[];
+  labels: string[];
+  kinds: string[];
+  parents: number[];
+  outputs: string[];
+  calls: number[];
+  aliases: string[][];
+  own: Columns;
+  total: Columns;
+  uncounted: string[];
+  notes: string[];
+}
+
+/** A step in words. */
+export interface StepRow {
+  transform: string;
+  family: string;
+  layers: string[];
+  settings: string;
+}
+
+/** One place of the architecture, before and after. */
+export interface DiffRow {
+  layer: string;
+  before: string[];
+  after: string[];
+}
+
+/** One suggestion; the costs are changes, after minus before. */
+export interface SuggestionRow {
+  index: number;
+  transform: string;
+  family: string;
+  layers: string[];
+  headline: string;
+  reason: string;
+  warnings: string[];
+  params: number;
+  macs: number;
+  param_bytes: number;
+  inference_peak_bytes: number | null;
+  error: number | null;
+  risk: number;
+}
+
+/** A place where nothing is offered. */
+export interface SkipRow {
+  transform: string;
+  layers: string[];
+  reason: string;
+}
+
+/** What is going on behind a view. */
+export interface Status {
+  state: "idle" | "working" | "done" | "failed" | "gone";
+  message: string;
+  done: number;
+  planned: number;
+}
+
+/** A whole model after some suggestions: profiled without being built, or after they were applied. */
+export interface Preview {
+  indices: number[];
+  params: number;
+  macs: number;
+  param_bytes: number;
+  inference_peak_bytes: number | null;
+  skipped: string[];
+}
+
+/** The suggestion list. */
+export interface SuggestionsPayload {
+  view: "suggestions";
+  version: number;
+  origin: string;
+  title: string;
+  goal: string;
+  goals: string[];
+  totals: Totals;
+  rows: SuggestionRow[];
+  skips: SkipRow[];
+  preview: Preview | null;
+  applied: Preview | null;
+  diff: DiffRow[];
+  undo: number;
+  status: Status;
+}
+
+/** One mark of the Pareto view. */
+export interface CandidateRow {
+  number: number;
+  label: string;
+  family: string;
+  state: "planned" | "running" | "done" | "failed" | "cancelled";
+  rung: string;
+  parent: number | null;
+  values: Record<string, number | null>;
+  steps: StepRow[];
+  diff: DiffRow[];
+  note: string;
+  seconds: number;
+}
+
+/** The live Pareto view. */
+export interface ParetoPayload {
+  view: "pareto";
+  version: number;
+  origin: string;
+  title: string;
+  state: "idle" | "running" | "paused" | "finished" | "cancelled" | "failed";
+  done: number;
+  planned: number;
+  failed: number;
+  seconds_left: number | null;
+  message: string;
+  metric: string;
+  metric_better: "higher" | "lower";
+  axes: string[];
+  candidates: CandidateRow[];
+  dense: number | null;
+  fronts: Record<string, number[]>;
+  hypervolume: Record<string, number | null>;
+  knee: Record<string, number | null>;
+  applied: number | null;
+}
+
+export type Payload = LayersPayload | SuggestionsPayload | ParetoPayload;

@@ -1,0 +1,228 @@
+/** The Pareto chart: marks that stay the same elements while the search goes on, and the staircase under them. */
+
+import type { Quantity } from "../core/axes.js";
+import { familyOf, outline } from "../core/families.js";
+import { frontOf, isPlaced, type Point, staircase } from "../core/front.js";
+import { fill, freshId, html, setAll, svg } from "./dom.js";
+import { drawAxes, layPlane, type Plane } from "./plane.js";
+
+export interface ChartModel {
+  points: readonly Point[];
+  axis: Quantity;
+  metric: { name: string; percent: boolean; better: "higher" | "lower" };
+  log: boolean;
+  pinned: number | null;
+  selected: readonly number[];
+  hovered: number | null;
+  applied: number | null;
+  /** Largest cost that is wanted; null without one. */
+  budget: number | null;
+  summary: string;
+}
+
+const MARK = 5; // radius in pixels
+const NEAR = 18; // a pointer within this distance means the mark
+const WIDTH = 560; // where the page has no layout
+
+export class Chart {
+  readonly root: HTMLElement;
+  readonly #svg: SVGSVGElement;
+  readonly #axes = svg("g", { class: "effdl-axes" });
+  readonly #under = svg("g", { class: "effdl-under" });
+  readonly #marks = svg("g", { class: "effdl-marks" });
+  readonly #over = svg("g", { class: "effdl-over" });
+  readonly #drawn = new Map<number, SVGGElement>();
+  readonly #arrow = freshId("arrow");
+  #order = "";
+  #model: ChartModel | null = null;
+  #plane: Plane | null = null;
+
+  constructor(resized: () => void, signal: AbortSignal) {
+    const tip = svg("path", { d: "M0,0L8,4L0,8z", class: "effdl-tip" });
+    const marker = { id: this.#arrow, viewBox: "0 0 8 8", refX: 6, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto" };
+    this.#svg = svg("svg", { role: "img", class: "effdl-svg" }, svg("defs", {}, svg("marker", marker, tip)));
+    this.#svg.append(this.#axes, this.#under, this.#marks, this.#over);
+    this.root = html("div", { class: "effdl-chart" }, this.#svg);
+    let width = 0;
+    const watch = new ResizeObserver(() => {
+      if (this.root.clientWidth === width) return;
+      width = this.root.clientWidth;
+      resized();
+    });
+    watch.observe(this.root);
+    signal.addEventListener("abort", () => watch.disconnect(), { once: true });
+  }
+
+  /** The plane as it was drawn last, for those who translate pixels. */
+  get plane(): Plane | null {
+    return this.#plane;
+  }
+
+  draw(model: ChartModel): void {
+    this.#model = model;
+    const width = this.root.clientWidth || WIDTH;
+    const height = Math.round(Math.max(230, Math.min(430, width * 0.6)));
+    const placed = model.points.filter(isPlaced);
+    const railed = model.points.filter((point) => onRail(point) && point.x !== null);
+    const costs = [...placed, ...railed].flatMap((point) => (point.x === null ? [] : [point.x]));
+    const scores = placed.map((point) => point.y);
+    const plane = layPlane({ width, height, costs, scores, log: model.log, rail: railed.length > 0 });
+    this.#plane = plane;
+    setAll(this.#svg, { viewBox: `0 0 ${width} ${height}`, width, height, "aria-label": model.summary });
+    fill(this.#axes, ...(placed.length > 0 ? drawAxes(plane, model.axis, model.metric) : []));
+    this.#drawUnder(model, plane);
+    this.#drawMarks(model, plane);
+    this.#drawOver(model, plane);
+  }
+
+  /** The mark nearest to a place on the page, or null when none is near. */
+  nearest(clientX: number, clientY: number): number | null {
+    const { left, top } = this.#svg.getBoundingClientRect();
+    let best: number | null = null;
+    let least = NEAR;
+    for (const point of this.#model?.points ?? []) {
+      const at = this.place(point.candidate.number);
+      if (!at) continue;
+      const distance = Math.hypot(at.x - (clientX - left), at.y - (clientY - top));
+      if (distance > least) continue;
+      least = distance;
+      best = point.candidate.number;
+    }
+    return best;
+  }
+
+  /** Where the mark of a candidate is, in pixels of the chart. */
+  place(number: number | null): { x: number; y: number } | null {
+    const point = this.#model?.points.find((known) => known.candidate.number === number);
+    return point && this.#plane ? placeOf(point, this.#plane) : null;
+  }
+
+  #drawUnder(model: ChartModel, plane: Plane): void {
+    const front = frontOf(model.points).map((point) => ({ x: plane.x.at(point.x), y: plane.y.at(point.y) }));
+    const parts: SVGElement[] = [];
+    const worse = model.metric.better === "higher" ? plane.bottom : plane.top;
+    const first = front[0];
+    const last = front.at(-1);
+    if (first && last) {
+      const steps = staircase(front).map(([x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`).join("L");
+      const line = `M${first.x.toFixed(1)},${worse}L${steps}H${plane.right}`;
+      parts.push(svg("path", { class: "effdl-side", d: `${line}V${worse}Z` }));
+      parts.push(svg("path", { class: "effdl-stairs", d: line }));
+    }
+    if (model.budget !== null) {
+      const at = plane.x.at(model.budget);
+      parts.push(svg("rect", { class: "effdl-beyond", x: at, y: plane.top, width: Math.max(0, plane.right - at), height: plane.bottom - plane.top }));
+      parts.push(svg("line", { class: "effdl-budget", x1: at, x2: at, y1: plane.top - 4, y2: plane.bottom }));
+    }
+    const target = model.points.find((point) => point.candidate.number === (model.pinned ?? model.hovered));
+    const arrow = target && this.#arrowTo(target, model, plane);
+    if (arrow) parts.push(arrow);
+    fill(this.#under, ...parts);
+  }
+
+  /** An arrow from what a candidate came from: its parent where it has one, else the dense model. */
+  #arrowTo(target: Point, model: ChartModel, plane: Plane): SVGElement | null {
+    const parent = model.points.find((point) => point.candidate.number === target.candidate.parent);
+    const source = parent ?? model.points.find((point) => point.dense);
+    const from = source && source !== target ? placeOf(source, plane) : null;
+    const to = placeOf(target, plane);
+    if (!from || !to) return null;
+    const distance = Math.hypot(to.x - from.x, to.y - from.y);
+    if (distance < 24) return null;
+    const bend = { x: (from.x + to.x) / 2, y: Math.max(plane.top - 18, Math.min(from.y, to.y) - 0.12 * distance) };
+    const start = shortened(from, bend, 9);
+    const end = shortened(to, bend, 13);
+    const d = `M${start.x.toFixed(1)},${start.y.toFixed(1)}Q${bend.x.toFixed(1)},${bend.y.toFixed(1)} ${end.x.toFixed(1)},${end.y.toFixed(1)}`;
+    return svg("path", { class: "effdl-arrow", d, "marker-end": `url(#${this.#arrow})` });
+  }
+
+  #drawMarks(model: ChartModel, plane: Plane): void {
+    const shown = model.points.filter((point) => placeOf(point, plane) !== null);
+    const numbers = new Set(shown.map((point) => point.candidate.number));
+    for (const [number, node] of this.#drawn) {
+      if (numbers.has(number)) continue;
+      node.remove();
+      this.#drawn.delete(number);
+    }
+    for (const point of shown) this.#drawMark(point, model, plane);
+    const rank = (point: Point): number => (point.dense ? 2 : point.front ? 1 : 0);
+    const order = [...shown].sort((a, b) => rank(a) - rank(b) || a.candidate.number - b.candidate.number);
+    const names = order.map((point) => point.candidate.number).join();
+    if (names === this.#order) return;
+    this.#order = names;
+    for (const point of order) this.#marks.append(this.#drawn.get(point.candidate.number) ?? "");
+  }
+
+  #drawMark(point: Point, model: ChartModel, plane: Plane): void {
+    const { number, state, family } = point.candidate;
+    const at = placeOf(point, plane);
+    if (!at) return;
+    let node = this.#drawn.get(number);
+    if (!node) {
+      node = svg("g", { "data-number": number }, svg("circle", { class: "effdl-hit", r: 9 }), svg("path"));
+      this.#drawn.set(number, node);
+    }
+    const known = familyOf(point.dense ? "dense" : family);
+    const shape = state === "failed" || state === "cancelled" ? CROSS : outline(known.shape, point.dense ? MARK + 1.5 : MARK);
+    setAll(node, {
+      transform: `translate(${at.x.toFixed(1)},${at.y.toFixed(1)})`,
+      "data-state": state,
+      "data-family": known.id,
+      "data-front": point.front,
+      "data-dense": point.dense,
+      "data-dominated": state === "done" && !point.front && !point.dense,
+      "data-beyond": model.budget !== null && point.x !== null && point.x > model.budget,
+      "data-cost": point.x,
+      "data-score": point.y,
+    });
+    const path = node.lastElementChild;
+    if (path) setAll(path, { d: shape, class: `effdl-mark effdl-fam-${known.id}` });
+  }
+
+  #drawOver(model: ChartModel, plane: Plane): void {
+    const parts: SVGElement[] = [];
+    const ring = (number: number | null, name: string, radius: number): void => {
+      const at = this.place(number);
+      if (at) parts.push(svg("circle", { class: name, cx: at.x, cy: at.y, r: radius }));
+    };
+    for (const number of model.selected) ring(number, "effdl-ring-also", 9);
+    ring(model.applied, "effdl-ring-applied", 13);
+    ring(model.hovered, "effdl-ring-near", 10);
+    ring(model.pinned, "effdl-ring", 10);
+    const dense = model.points.find((point) => point.dense);
+    const at = dense && placeOf(dense, plane);
+    if (at) parts.push(svg("text", { class: "effdl-strong", x: Math.min(at.x, plane.right - 12), y: at.y - 13, "text-anchor": "middle" }, "dense"));
+    const label = this.place(model.pinned);
+    if (label && model.pinned !== dense?.candidate.number) {
+      const side = label.x > plane.right - 40 ? -1 : 1;
+      const anchor = side > 0 ? "start" : "end";
+      parts.push(svg("text", { class: "effdl-strong", x: label.x + side * 14, y: label.y + 16, "text-anchor": anchor }, String(model.pinned)));
+    }
+    if (model.budget !== null) {
+      const x = Math.min(plane.right - 34, Math.max(plane.left + 34, plane.x.at(model.budget)));
+      const text = `≤ ${model.axis.write(model.budget)}`;
+      parts.push(
+        svg("g", { class: "effdl-handle" }, svg("rect", { x: x - 34, y: plane.top - 20, width: 68, height: 17, rx: 4 }), svg("text", { x, y: plane.top - 7, "text-anchor": "middle" }, text)),
+      );
+    }
+    fill(this.#over, ...parts);
+  }
+}
+
+const CROSS = "M-4,-4L4,4M4,-4L-4,4";
+
+/** Candidates without a score that have a cost stand on a rail at the bottom. */
+function onRail(point: Point): boolean {
+  return !isPlaced(point) && point.candidate.state !== "planned";
+}
+
+function placeOf(point: Point, plane: Plane): { x: number; y: number } | null {
+  if (isPlaced(point)) return { x: plane.x.at(point.x), y: plane.y.at(point.y) };
+  if (onRail(point) && point.x !== null && Number.isFinite(point.x)) return { x: plane.x.at(point.x), y: plane.railY };
+  return null;
+}
+
+function shortened(from: { x: number; y: number }, to: { x: number; y: number }, by: number): { x: number; y: number } {
+  const length = Math.hypot(to.x - from.x, to.y - from.y) || 1;
+  return { x: from.x + ((to.x - from.x) * by) / length, y: from.y + ((to.y - from.y) * by) / length };
+}

@@ -1,0 +1,39 @@
+"""Code that the browser tests type into notebooks, and what they read on the page."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Locator, Page
+
+SMALL_CNN = '''import torch
+from torch import nn
+torch.manual_seed(0)
+class Block(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.conv1 = nn.Conv2d(width, width, 3, padding=1)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
+    def forward(self, x):
+        return torch.relu(x + self.conv2(torch.relu(self.conv1(x))))
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 32, 3, padding=1)
+        self.body = nn.Sequential(Block(32), Block(32))
+        self.head = nn.Sequential(nn.Flatten(), nn.Linear(32 * 64, 64), nn.ReLU(), nn.Linear(64, 10))
+    def forward(self, x):
+        return self.head(self.body(torch.relu(self.stem(x))))
+model = Net().eval()
+x = torch.randn(8, 3, 8, 8)
+'''
+
+
+def live(within: Locator, view: str) -> Locator:
+    """The live view of one kind."""
+    return within.locator(f".effdl-view[data-view={view}]")
+
+
+def marks(page: Page, state: str = "done") -> list[int]:
+    """Numbers of the candidates drawn as marks, as the page has them now."""
+    script = f"nodes => nodes.map(node => Number(node.dataset.number))"
+    found: list[int] = page.locator(f".effdl-view [data-number][data-state={state}]").evaluate_all(script)
+    return sorted(found)

@@ -1,0 +1,27 @@
+"""Budgets as people give them."""
+
+from __future__ import annotations
+
+import pytest
+
+from effwidgets.errors import InputError
+from effwidgets.search.budget import amount_text, limit_of
+
+
+@pytest.mark.parametrize(
+    ("budget", "limit"), [(0.4, 400.0), (1, 1000.0), ("40%", 400.0), (250, 250.0), ("0.5k", 500.0), (1000, 1000.0)]
+)
+def test_a_share_an_amount_and_text_are_understood(budget, limit):
+    assert limit_of(budget, "macs", 1000) == limit
+
+
+@pytest.mark.parametrize("budget", [0, -0.1, float("nan"), float("inf"), 1001, "200%", "", "much", None, True, [0.4]])
+def test_what_leaves_nothing_or_is_no_number_is_answered_with_what_would_do(budget):
+    with pytest.raises(InputError, match=r"0\.4|40%"):
+        limit_of(budget, "macs", 1000)
+
+
+def test_amounts_carry_their_unit():
+    assert amount_text("macs", 2e6) == "2.00 MMACs" or amount_text("macs", 2e6) == "2.00 M MACs"
+    assert amount_text("param_bytes", 512) == "512 B"
+    assert amount_text("params", 1500) == "1.50 k"

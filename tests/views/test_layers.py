@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from effwidgets.records import Cost, LayerProfile, Profile, views_of
+from effwidgets.views import layers
+from effwidgets.views.wire import LayersPayload
+
+
+@pytest.fixture
+def deep(profile):
+    """Ten thousand layers in a chain of blocks."""
+    one = Cost(params=3, param_bytes=12, macs=5, saved_bytes=7)
+    many = tuple(
+        LayerProfile(
+            name=f"block{index // 100}.layer{index}", kind="Linear", outputs=((1, 4),), cost=one, self_cost=one
+        )
+        for index in range(10_000)
+    )
+    whole = Cost(params=30_000, param_bytes=120_000, macs=50_000, saved_bytes=70_000)
+    root = LayerProfile(name="", kind="Deep", outputs=((1, 4),), cost=whole)
+    return dataclasses.replace(profile, layers=(root, *many), cost=whole)
+
+
+@pytest.fixture
+def partial(profile):
+    return dataclasses.replace(profile, inputs=(), notes=("Nothing was run.",), uncounted=())
+
+
+def test_the_payload_has_the_keys_and_types_of_the_wire(profile, partial, misfits):
+    assert misfits(layers.payload(profile), LayersPayload) == []
+    assert misfits(layers.payload(partial), LayersPayload) == []
+
+
+def test_every_row_points_at_the_row_that_holds_it(profile):
+    data = layers.payload(profile)
+    assert data["parents"][0] == -1
+    for name, parent in zip(data["names"][1:], data["parents"][1:], strict=True):
+        assert data["names"][parent] == name.rpartition(".")[0]
+
+
+def test_a_layer_whose_parent_is_not_listed_hangs_below_the_nearest_that_is(profile):
+    orphan = LayerProfile(name="block.gone.deep", kind="Linear")
+    data = layers.payload(dataclasses.replace(profile, layers=(*profile.layers, orphan)))
+    assert data["names"][data["parents"][-1]] == "block"
+
+
+def test_the_own_costs_of_all_rows_add_up_to_the_total_of_the_first(profile):
+    data = layers.payload(profile)
+    for key in ("params", "macs", "saved_bytes", "elementwise_ops"):
+        assert sum(data["own"][key]) == data["total"][key][0]
+
+
+def test_before_a_run_what_only_a_run_can_tell_is_not_a_number(partial):
+    data = layers.payload(partial)
+    assert data["partial"] is True
+    assert data["totals"]["inference_peak_bytes"] is data["totals"]["saved_bytes"] is None
+    assert data["totals"]["params"] == partial.cost.params
+
+
+def test_the_text_says_flops_are_twice_the_macs_and_at_least_when_something_was_not_counted(profile):
+    text = layers.TEXT.draw(profile)
+    macs = profile.cost.macs
+    assert f"at least {2 * macs / 1e6:.2f} M FLOPs (2 × MACs)" in text
+    assert "Not counted: aten.fft_rfft" in text
+    counted = layers.TEXT.draw(dataclasses.replace(profile, uncounted=()))
+    assert "at least" not in counted
+
+
+def test_the_text_names_the_total_first_and_indents_what_is_inside(profile):
+    lines = layers.TEXT.draw(profile).splitlines()
+    rows = lines[lines.index("") + 3 :]
+    assert rows[0].startswith("DigitNet")
+    assert rows[1].startswith("  conv1")
+    assert any(row.startswith("    conv2") for row in rows)
+
+
+def test_the_text_of_parameters_only_has_no_flops(partial):
+    text = layers.TEXT.draw(partial)
+    assert "FLOPs" not in text
+    assert "14.6 k parameters" in text
+
+
+def test_ten_thousand_layers_are_cut_with_a_line_that_says_how_many_more(deep):
+    text = layers.TEXT.draw(deep)
+    assert len(text.splitlines()) < 80
+    assert "9,941 more layers" in text
+    page = layers.HTML.draw(deep)
+    assert page.count("<tr>") < 210
+    assert "9,801 more layers" in page
+
+
+@pytest.mark.parametrize("medium", ["text", "html", "figure"])
+def test_a_layer_name_of_eighty_characters_is_shown_in_part_in_every_medium(profile, medium):
+    name = "a" * 40 + "b" * 40
+    long = dataclasses.replace(profile, layers=(*profile.layers, LayerProfile(name=name, kind="Linear")))
+    [(_, view)] = [pair for pair in views_of(long, medium) if pair[1].draw.__module__.startswith("effwidgets")]
+    drawn = view.draw(long)
+    assert "aaaaaaaaaa" in (drawn.to_json() if medium == "figure" else drawn)
+
+
+def test_names_of_layers_never_become_markup(profile, markup, stranger):
+    page = markup(layers.HTML.draw(profile))
+    assert "script" not in page.tags
+    assert stranger in page.text
+    assert any(found.get("title") == f"block.{stranger}" for _, found in page.attributes)
+
+
+def test_a_hostile_origin_or_model_name_never_becomes_markup(profile, markup, stranger):
+    hostile = dataclasses.replace(profile, model=stranger, origin=stranger, notes=(stranger,))
+    page = markup(layers.HTML.draw(hostile))
+    assert "script" not in page.tags
+    assert page.attributes[0][1]["data-effdl-origin"] == stranger
+
+
+def test_the_page_carries_what_a_live_view_needs_to_hide_it_and_loads_nothing(profile, markup):
+    page = layers.HTML.draw(profile)
+    _, root = markup(page).attributes[0]
+    assert root["class"] == "effdl-static"
+    assert (root["data-effdl-origin"], root["data-effdl-view"]) == ("DigitNet-00000001", "layers")
+    assert not {"script", "link", "img", "iframe"} & set(markup(page).tags)
+    assert "http" not in page
+    assert "url(" not in page
+
+
+def test_the_treemap_holds_each_layers_own_work_so_that_areas_add_up(profile):
+    [trace] = layers.FIGURE.draw(profile).data
+    assert trace.branchvalues == "remainder"
+    assert sum(trace.values) == 2 * profile.cost.macs
+    assert "FLOPs (2 × MACs)" in trace.hovertemplate
+
+
+def test_names_are_escaped_in_the_figure(profile):
+    [trace] = layers.FIGURE.draw(profile).data
+    assert any("&lt;script&gt;" in label for label in trace.labels)
+    assert not any("<script" in label for label in trace.labels)
+
+
+def test_a_model_of_one_layer_is_drawn_in_every_medium(profile):
+    root = dataclasses.replace(profile.layers[0], name="", kind="Linear")
+    single: Profile = dataclasses.replace(profile, layers=(root,), model="Linear")
+    assert "Linear" in layers.TEXT.draw(single)
+    assert "0 layers below the model" in layers.HTML.draw(single)
+    assert len(layers.FIGURE.draw(single).data[0].ids) == 1
