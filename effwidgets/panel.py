@@ -10,9 +10,8 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from effwidgets.errors import EffError, InputError, UnknownNameError
-from effwidgets.guess import call_from, guess_for
 from effwidgets.records import Profile, views_of
-from effwidgets.seen import Watch, shapes_text
+from effwidgets.seen import Watch, call_from, guess_for, shapes_text
 from effwidgets.session import session_of, sessions
 from effwidgets.widgets.comm import Channels
 

@@ -5,7 +5,19 @@ from __future__ import annotations
 import subprocess
 import sys
 
-HEAVY = ["IPython", "ipywidgets", "anywidget", "plotly", "pandas", "optuna", "fvcore", "torch_pruning", "safetensors", "jupyter_client", "comm"]
+HEAVY = [
+    "IPython",
+    "ipywidgets",
+    "anywidget",
+    "plotly",
+    "pandas",
+    "optuna",
+    "fvcore",
+    "torch_pruning",
+    "safetensors",
+    "jupyter_client",
+    "comm",
+]
 
 
 def python(code: str) -> str:

@@ -6,6 +6,7 @@ import torch
 
 from effwidgets.profiling.calls import Call, run
 from effwidgets.profiling.flow import FlowPass
+from effwidgets.profiling.opinion import second_opinion
 from effwidgets.profiling.recorder import Recorder
 from effwidgets.profiling.shadow import Shadow
 from effwidgets.profiling.values import Values
@@ -35,7 +36,7 @@ def coupling_of(shadow: Shadow, call: Call) -> tuple[tuple[Group, ...], tuple[st
             with recorder.watching(), flow:
                 outputs = run(shadow.model, given)
             flow.end(outputs)
-        return tuple(flow.groups()), ()
+        return second_opinion(shadow, call, tuple(flow.groups()))
     except Exception as error:  # noqa: BLE001  anybody's forward; a profile without groups is still a profile
         reason = str(error).partition("\n")[0][:160]
         return (), (f"Which layers' channels change together is not known ({type(error).__name__}: {reason}).",)

@@ -24,7 +24,7 @@ __all__ = ["is_empty", "model_error", "quiet", "real_stand_in"]
 
 def model_error(recorder: Recorder, call: Call, error: Exception) -> ModelError:
     """Return the error to raise when a forward raised ``error`` while ``recorder`` was watching."""
-    failed = recorder.stack[-1]
+    failed = recorder.failed(error)
     module = recorder.module_of(failed)
     where = f"in layer {failed.name!r}" if failed.name else "in its own forward"
     own = "" if list(module.children()) else f"({module.extra_repr()})"

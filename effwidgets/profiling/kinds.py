@@ -24,7 +24,7 @@ _VIEWS = frozenset(
     empty_permuted new_empty new_empty_strided _has_compatible_shallow_copy_type is_pinned is_same_size sym_size
     sym_stride sym_numel sym_storage_offset sym_is_contiguous size stride numel dim storage_offset is_contiguous
     is_strides_like_format is_non_overlapping_and_dense _version result_type _local_scalar_dense item
-    _assert_async _assert_scalar _assert_tensor_metadata _functional_assert_async set_data
+    _linalg_check_errors _assert_async _assert_scalar _assert_tensor_metadata _functional_assert_async set_data
     _cudnn_init_dropout_state unsafe_split unsafe_split_with_sizes unsafe_chunk _debug_has_internal_overlap equal is_nonzero""".split()
 )
 

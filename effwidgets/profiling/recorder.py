@@ -6,6 +6,7 @@ over the modules while an operation runs.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -69,6 +70,20 @@ class Recorder:
         self.tallies = {name: Tally(name, type(module).__name__) for name, module in self._modules.items()}
         self.root = self.tallies[""]
         self.stack = [self.root]
+        self._failure: tuple[BaseException | None, Tally] = (None, self.root)
+
+    def failed(self, error: BaseException) -> Tally:
+        """Return the innermost module through which ``error`` came, or that was running when it came."""
+        return self._failure[1] if self._failure[0] is error else self.stack[-1]
+
+    def left(self, tally: Tally) -> None:
+        """Take a module off the stack, and note when an exception takes it off."""
+        error = sys.exc_info()[1]
+        if error is not None and self._failure[0] is not error:
+            self._failure = (error, tally)
+        stack = self.stack
+        while len(stack) > 1 and stack.pop() is not tally:
+            pass
 
     def module_of(self, tally: Tally) -> nn.Module:
         """Return the module that a tally belongs to."""
@@ -76,18 +91,15 @@ class Recorder:
 
     @contextmanager
     def watching(self, outside: Once | None = None) -> Iterator[None]:
-        """Keep the stack; with ``outside`` also calls, shapes and output bytes.
-
-        When the forward raises, the stack stays as it was, so that its top names the layer that failed.
-        """
+        """Keep the stack; with ``outside`` (storages that do not count) also calls, shapes and output bytes."""
         handles = []
         del self.stack[1:]
         try:
             for name, module in self._modules.items():
                 tally = self.tallies[name]
-                guard = _Guard(self.stack, tally) if outside is None else _Counter(self.stack, tally, outside)
+                guard = _Guard(self, tally) if outside is None else _Counter(self, tally, outside)
                 handles.append(module.register_forward_pre_hook(guard.enter, prepend=True, with_kwargs=True))
-                handles.append(module.register_forward_hook(guard.leave))
+                handles.append(module.register_forward_hook(guard.leave, always_call=True))
             with _slow_path(self._modules.values()):
                 yield
         finally:
@@ -98,20 +110,17 @@ class Recorder:
 class _Guard:
     """The two hooks of one module: on the stack, off the stack."""
 
-    __slots__ = ("_stack", "_tally")
+    __slots__ = ("_recorder", "_tally")
 
-    def __init__(self, stack: list[Tally], tally: Tally) -> None:
-        self._stack = stack
+    def __init__(self, recorder: Recorder, tally: Tally) -> None:
+        self._recorder = recorder
         self._tally = tally
 
     def enter(self, _module: nn.Module, _args: Any, _kwargs: Any) -> None:
-        self._stack.append(self._tally)
+        self._recorder.stack.append(self._tally)
 
     def leave(self, _module: nn.Module, _args: Any, _out: Any) -> None:
-        # A forward that catches an exception of a module inside it leaves that module on the stack: drop it too.
-        stack = self._stack
-        while len(stack) > 1 and stack.pop() is not self._tally:
-            pass
+        self._recorder.left(self._tally)
 
 
 class _Counter(_Guard):
@@ -119,20 +128,22 @@ class _Counter(_Guard):
 
     __slots__ = ("_outside",)
 
-    def __init__(self, stack: list[Tally], tally: Tally, outside: Once) -> None:
-        super().__init__(stack, tally)
+    def __init__(self, recorder: Recorder, tally: Tally, outside: Once) -> None:
+        super().__init__(recorder, tally)
         self._outside = outside
 
     def enter(self, _module: nn.Module, args: Any, kwargs: Any) -> None:
         tally = self._tally
-        self._stack.append(tally)
+        self._recorder.stack.append(tally)
         tally.calls += 1
         if tally.inputs is None:
             tally.inputs = shapes_of((args, kwargs))
 
     def leave(self, _module: nn.Module, _args: Any, out: Any) -> None:
-        super().leave(_module, _args, out)
         tally = self._tally
+        self._recorder.left(tally)
+        if out is None:  # nothing returned, or an exception on its way out
+            return
         if tally.outputs is None:
             tally.outputs = shapes_of(out)
         for tensor in tensors_in(out):

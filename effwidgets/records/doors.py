@@ -115,6 +115,18 @@ class Shown:
     def _ipython_display_(self) -> None:
         show(self)
 
+    def view(self) -> Any:
+        """Return a live view of this: a widget, with ``.selection`` for what is selected on the page.
+
+        Raises:
+            EffError: the front end was not built.
+            UnknownNameError: nothing is shown live for this type.
+        """
+        live = _draw(self, "live")
+        if live is None:
+            raise UnknownNameError("live view", type(self).__name__, [name for name, _ in VIEWS.items()])
+        return live
+
     def to_plotly(self, view: str | None = None) -> Any:
         """Return a plotly figure of this, by the named view or the default one.
 

@@ -111,7 +111,7 @@ class Archive:
         if self._ends is not None or not done or done[0].number != 0:
             return
         scores = [score for known in done if (score := known.score()) is not None]
-        if self.better == "higher" and 0 <= scores[0] <= 1:
+        if self.better == "higher" and 0 < scores[0] <= 1:
             self._ends = (0.0, 1.0)
         elif len(scores) >= _FIRST and min(scores) < max(scores):
             low, high = min(scores), max(scores)

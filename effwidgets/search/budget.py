@@ -14,7 +14,7 @@ def amount_text(axis: str, value: float) -> str:
     """Write an amount of a cost with its unit."""
     if axis.endswith("bytes"):
         return bytes_text(value)
-    return count_text(value, "MACs" if axis == "macs" else "").strip()
+    return f"{count_text(value)} {'MACs' if axis == 'macs' else 'parameters'}"
 
 
 def limit_of(budget: float | str, axis: str, now: int) -> float:
@@ -32,7 +32,8 @@ def limit_of(budget: float | str, axis: str, now: int) -> float:
     value = number_of(budget) if isinstance(budget, str) else float(budget)
     if not math.isfinite(value) or value <= 0:
         raise InputError(f"A budget of {budget!r} for {axis} leaves nothing. {wanted}")
-    limit = value * now if value <= 1 else value
+    share = value <= 1 or (isinstance(budget, str) and budget.strip().endswith("%"))
+    limit = value * now if share else value
     if limit > now:
         raise InputError(f"A budget of {budget!r} for {axis} is more than the model has. {wanted}")
     return limit

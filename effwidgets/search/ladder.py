@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -79,7 +80,7 @@ def ladder(
     call = as_call(inputs)
     rungs: list[_Rung] = []
     # The mix first: of two plans alike, the one that was measured stays.
-    for rung in (*_mixed(model, call, calibration, check), *_uniform(model, call)):
+    for rung in itertools.chain(_mixed(model, call, calibration, check), _uniform(model, call)):
         if check is not None:
             check()
         if not any(rung.alike(other) for other in rungs):
@@ -106,13 +107,13 @@ def _uniform(model: nn.Module, call: Call) -> Iterator[_Rung]:
     families = dict.fromkeys(transform.family for _, transform in TRANSFORMS.items())
     for family in families:
         for level in _levels(family, profile):
-            yield from _laid(model, call, _level_plan(family, profile, level))
+            yield from _laid(model, call, profile, _level_plan(family, profile, level))
     if not {_CUTS, _FACTORS} <= set(families):
         return
     for channels, level in _BOTH:
         cut = _level_plan(_CUTS, profile, channels)
-        for rung in _laid(model, call, cut):
-            yield from _laid(model, call, cut + _level_plan(_FACTORS, rung.profile, level))
+        for rung in _laid(model, call, profile, cut):
+            yield from _laid(model, call, profile, cut + _level_plan(_FACTORS, rung.profile, level))
 
 
 def _levels(family: str, profile: Profile) -> tuple[float, ...]:
@@ -126,11 +127,11 @@ def _level_plan(family: str, profile: Profile, level: float) -> Plan:
     return Plan(steps=tuple(steps_at(places, profile, level)))
 
 
-def _laid(model: nn.Module, call: Call, plan: Plan) -> Iterator[_Rung]:
+def _laid(model: nn.Module, call: Call, known: Profile, plan: Plan) -> Iterator[_Rung]:
     # One plan or none: what cannot even be laid out on a shadow is not tried.
     if len(plan):
         try:
-            yield _Rung(plan, hypothetical(model, plan, call))
+            yield _Rung(plan, hypothetical(model, plan, call, known=known))
         except EffError:
             return
 

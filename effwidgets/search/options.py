@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, get_args
+from typing import TypeAlias, get_args
 
 from torch import nn
 
@@ -46,7 +46,7 @@ class SearchOptions:
     score_name: str = "score"
     better: Better = "higher"
     plans: tuple[Plan, ...] | None = None
-    calibration: Any = field(default=None, compare=False)
+    calibration: object = field(default=None, compare=False)
     finetune: Finetune | None = None
     box: tuple[float, float] | None = None
     keep: int = 8

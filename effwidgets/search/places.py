@@ -83,15 +83,18 @@ def holders(profile: Profile, step: Step) -> frozenset[str]:
 
 
 def steps_at(places: Iterable[Place], profile: Profile, fraction: float) -> Iterator[Step]:
-    """Yield a step for each place that saves MACs or parameters at ``fraction``; each layer is factored once.
+    """Yield a step for each place that saves something worth having at ``fraction``; each layer is factored once.
 
-    Two transformations of one family at one layer: the one that saves more MACs.
+    Less than a hundredth of the MACs and a twentieth of the parameters is not worth a layer: the last one, which has
+    as many outputs as there are classes, would be ruined for nothing. Two transformations of one family at one layer:
+    the one that saves more MACs.
     """
+    whole = profile.cost
     best: dict[tuple[str, ...], tuple[int, Step]] = {}
     for place in places:
         step = step_at(place, fraction)
         change = change_of(profile, step)
-        if change is None or not (change.macs < 0 or change.params < 0):
+        if change is None or not (-change.macs > 0.01 * whole.macs or -change.params > 0.05 * whole.params):
             continue
         held = best.get(step.layers)
         if held is None or change.macs < held[0]:

@@ -16,6 +16,7 @@ from effwidgets.search.archive import Rung
 from effwidgets.search.gate import Gate
 from effwidgets.transforms.apply import Applied, apply
 from effwidgets.transforms.calibration import calibration_of
+from effwidgets.transforms.trial import quiet_random
 
 if TYPE_CHECKING:
     from effwidgets.profiling.calls import Call
@@ -39,7 +40,8 @@ class Runner:
         self.model = private_copy(model)
         self.call = call
         self._known: Profile | None = None
-        self.calibration = None if options.calibration is None else calibration_of(options.calibration)
+        with quiet_random():  # a loader that shuffles draws from the state of the whole process
+            self.calibration = calibration_of(options.calibration)
         self._evaluate = evaluate
         self._options = options
 

@@ -79,10 +79,12 @@ class Study(Shown):
 
     Attributes:
         origin: name of the session that shows it; "" when none does.
+        selection: numbers of the candidates selected in its live view.
     """
 
     def __init__(self, runner: Runner, options: SearchOptions, *, title: str, origin: str = "") -> None:
         self.origin = origin
+        self.selection: tuple[int, ...] = ()
         self._title = title
         self._runner = runner
         self._options = options
@@ -255,6 +257,10 @@ class Study(Shown):
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> Json:
         return self.snapshot()._repr_mimebundle_(include, exclude)
+
+    def view(self) -> Any:
+        """Return a live view of the search, a widget; see `StudyState.view`."""
+        return self.snapshot().view()
 
     def to_plotly(self, view: str | None = None) -> Any:
         """Return a plotly figure of the search as it stands; see `StudyState.to_plotly`."""

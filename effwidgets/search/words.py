@@ -9,8 +9,10 @@ __all__ = ["RISKS", "headline", "reason", "risk_of", "warnings"]
 RISKS = (0.02, 0.10, 0.30)
 """Output errors up to which a step is of no, low and middle risk; above the last it is high.
 
-Drawn from trials on small trained models: outputs that moved by 2% kept every answer, by 10% nearly all, and by
-more than 30% needed repair or training. It is the error of one step alone; errors of several add up.
+Measured with 78 single steps, repaired and not trained, on a residual network and a perceptron trained on
+scikit-learn's digits: up to 0.02 at most 0.3% of the answers changed, up to 0.1 at most 1%, up to 0.3 at most 6%, and
+above up to 61%.
+It is the error of one step alone; errors of several add up.
 """
 
 

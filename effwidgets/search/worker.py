@@ -112,7 +112,9 @@ class Worker:
             self.error.__cause__ = error
             stage, message = "failed", str(self.error)
         with self.lock:
-            self.stage, self.message = stage, message
+            failed = sum(known.state == "failed" for known in self.archive.begun())
+            done = f"{len(self.archive.done())} scored{f', {failed} failed' if failed else ''}"
+            self.stage, self.message = stage, message or done
         self._tell(True)  # noqa: FBT003
 
     def _try_all(self) -> None:

@@ -7,18 +7,20 @@ import threading
 import uuid
 import weakref
 from collections import OrderedDict, deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import nn
 
 from effwidgets.errors import Cancelled, EffError, InputError, UnknownNameError
 from effwidgets.profiling import Call, Inputs, ProfileOptions, as_call, parameters_only
 from effwidgets.profiling import profile as profile_model
-from effwidgets.records import COMMANDS, Command, Desk, Plan, Profile, Progress, Suggestions
+from effwidgets.records import COMMANDS, Command, Desk, Plain, Plan, Profile, Progress, Suggestions
 from effwidgets.session.desk import Workbench
 from effwidgets.session.live import follow
 from effwidgets.session.publisher import PUBLISHER
-from effwidgets.transforms import Applied, Calibration, apply, calibration_of
+from effwidgets.transforms import TRANSFORMS, Applied, Calibration, apply, calibration_of
+from effwidgets.views.families import know
+from effwidgets.widgets.board import BOARD
 
 if TYPE_CHECKING:
     from effwidgets.search import Study
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Session", "session_of", "sessions"]
 
 _log = logging.getLogger(__name__)
-_AT_ONCE = frozenset({"pause", "resume", "cancel"})  # they only set an event, and must overtake what is queued
+_AT_ONCE = frozenset({"pause", "resume", "cancel", "select"})  # they only set an event, and must overtake what is queued
 _REMEMBERED = 1000  # ids of commands already handled; a page repeats one within seconds, if at all
 
 
@@ -50,7 +52,10 @@ class Session:
         self._applied: list[Applied] = []
         self._profile: Profile | None = None
         self._studies: dict[str, Study] = {}
+        for technique, transform in TRANSFORMS.items():
+            know(technique, transform.family)
         self._bench = Workbench(self.name)
+        self._selected: dict[str, tuple[Plain, ...]] = {}
         self._queue: deque[Command] = deque()
         self._handled: OrderedDict[str, None] = OrderedDict()
         self._wake = threading.Condition()
@@ -80,6 +85,10 @@ class Session:
     def desk(self) -> Desk | None:
         """The suggestion list with what was done to it; None before `suggest`."""
         return self._bench.desk
+
+    def selection(self, view: Literal["layers", "suggestions"] = "layers") -> tuple[Plain, ...]:
+        """Return what is selected in a live view: names of layers, or indices of suggestions."""
+        return self._selected.get(view, ())
 
     @property
     def study(self) -> Study | None:
@@ -195,10 +204,19 @@ class Session:
 
     def _at_once(self, command: Command) -> None:
         study = self._studies.get(command.origin)
-        if study is not None:
+        if command.verb == "select":
+            self._select(study, dict(command.args))
+        elif study is not None:
             {"pause": study.pause, "resume": study.resume, "cancel": study.cancel}[command.verb]()
         elif command.verb == "cancel":
             self._stop.set()
+
+    def _select(self, study: Study | None, args: dict[str, Any]) -> None:
+        chosen = tuple(args.get("chosen", ()))
+        if study is None:
+            self._selected[str(args.get("view"))] = chosen
+        else:
+            study.selection = tuple(int(number) for number in chosen)
 
     def next_command(self, timeout_s: float) -> Command | None:
         """Wait for the next queued command; None when there was none for ``timeout_s``. For the worker thread."""
@@ -289,6 +307,7 @@ def _end(key: int, name: str) -> None:
     with _LOCK:
         _SESSIONS.pop(key, None)
     PUBLISHER.forget(name)
+    BOARD.forget(name)
     if name in COMMANDS:
         COMMANDS.remove(name)
 

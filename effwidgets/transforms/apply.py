@@ -35,7 +35,7 @@ class Applied:
         model: the edited copy.
         plan: what was asked for.
         before: the model that was handed in.
-        profile: the edited copy.
+        profile: the edited copy; its groups are not looked for.
         edits: what was done, in order.
         skipped: steps that failed or broke the model and were undone, each with the reason.
         seconds: how long it took.
@@ -105,7 +105,7 @@ def apply(  # noqa: PLR0913  the verb of the package: each has a plain meaning, 
     if check:
         check()
     note = reestimate_batch_norm(work.model, model, data) if repair and data and work.edits else ""
-    after = profile(work.model, call, options=dataclasses.replace(options, origin=before.origin))
+    after = profile(work.model, call, options=ProfileOptions(groups=False, origin=before.origin))
     return Applied(
         model=work.model,
         plan=plan,
@@ -121,7 +121,7 @@ def apply(  # noqa: PLR0913  the verb of the package: each has a plain meaning, 
 
 
 def hypothetical(model: nn.Module, plan: Plan, inputs: Inputs, *, known: Profile | None = None) -> Profile:
-    """Profile what ``plan`` would make of ``model``, without building it: shapes only, nothing allocated.
+    """Profile what ``plan`` would make of ``model``, without building it: shapes only, nothing allocated, no groups.
 
     A step that cannot be done is left out, and a note says so. What only a run can tell, such as a parent that reads
     the weight of a replaced layer, fails here with the forward.
@@ -153,7 +153,7 @@ def hypothetical(model: nn.Module, plan: Plan, inputs: Inputs, *, known: Profile
             notes.append(f"Left out: {_skip(step, error).reason}")
         else:
             description.note(edit)
-    found = look(work)
+    found = profile_shadow(dataclasses.replace(shadow, model=work), call, ProfileOptions(groups=False))
     return dataclasses.replace(found, notes=(*found.notes, *notes))
 
 

@@ -38,7 +38,7 @@ def strength(step: Step, group: Group, modules: Mapping[str, nn.Module], axes: M
         weight = getattr(module, "weight", None)
         if not isinstance(weight, Tensor):
             continue
-        entries = weight.detach().double().cpu().movedim(axes[layer].sides[side], 0).flatten(1).abs()
+        entries = weight.detach().double().cpu().movedim(axes[layer].sides[side], 0).abs()
         for member in members:
             span = entries[member.start : member.start + group.channels * member.repeat]
             span = span.reshape(group.channels, -1)

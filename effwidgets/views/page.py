@@ -17,11 +17,13 @@ __all__ = ["bar", "card", "esc", "figures", "mark", "notes", "tag"]
 _COLOURS = "".join(f"--effdl-{one.name}:light-dark({one.light},{one.dark});" for one in FAMILIES.values())
 
 # `color-scheme` follows the notebook's theme where the page says what it is, else the reader's system. The ground is
-# painted, so text is readable also where the page and the system disagree.
+# painted, so text is readable also where the page and the system disagree. `& ` becomes a selector with the weight of
+# an id: JupyterLab's own rules for tables in outputs outweigh a plain class.
 _STYLE = (
-    ".effdl-static{color-scheme:light dark;"
-    + _COLOURS
-    + """
+    (
+        ".effdl-static{color-scheme:light dark;"
+        + _COLOURS
+        + """
 --effdl-ground:var(--jp-layout-color0,var(--vscode-editor-background,light-dark(#fff,#14171c)));
 --effdl-soft:var(--jp-layout-color2,light-dark(#eef1f5,#242a33));
 --effdl-line:var(--jp-border-color2,light-dark(#dfe3e9,#323a46));
@@ -34,41 +36,45 @@ background:var(--effdl-ground);color:var(--effdl-text);overflow-x:auto;
 font:13px/1.45 var(--jp-ui-font-family,system-ui,-apple-system,"Segoe UI",sans-serif);font-variant-numeric:tabular-nums}
 [data-jp-theme-light=true] .effdl-static{color-scheme:light}[data-jp-theme-light=false] .effdl-static{color-scheme:dark}
 .vscode-dark .effdl-static{color-scheme:dark}.vscode-light .effdl-static{color-scheme:light}
-.effdl-static *{box-sizing:border-box}
-.effdl-static header{display:flex;gap:.75rem;align-items:baseline;flex-wrap:wrap;padding:.7rem 1rem}
-.effdl-static header b{font-size:1.15em;overflow-wrap:anywhere}.effdl-static header span:last-child{margin-left:auto}
-.effdl-static .q{color:var(--effdl-quiet)}.effdl-static .good{color:var(--effdl-good)}
-.effdl-static .bad{color:var(--effdl-bad)}
-.effdl-static dl{display:flex;flex-wrap:wrap;margin:0;border-top:1px solid var(--effdl-line)}
-.effdl-static dl>div{flex:1 1 9rem;padding:.5rem 1rem .6rem;border-right:1px solid var(--effdl-line)}
-.effdl-static dl>div:last-child{border-right:0}
-.effdl-static dt{font-weight:400;color:var(--effdl-quiet);font-size:.92em}
-.effdl-static dd{margin:0;font-size:1.3em;font-weight:600;white-space:nowrap}
-.effdl-static dd small{display:block;font-size:.68em;font-weight:400;color:var(--effdl-quiet);white-space:normal;
+& *{box-sizing:border-box}
+& header{display:flex;gap:.75rem;align-items:baseline;flex-wrap:wrap;padding:.7rem 1rem}
+& header b{font-size:1.15em;overflow-wrap:anywhere}& header span:last-child{margin-left:auto}
+& .q{color:var(--effdl-quiet)}& .good{color:var(--effdl-good)}
+& .bad{color:var(--effdl-bad)}
+& dl{display:flex;flex-wrap:wrap;margin:0;border-top:1px solid var(--effdl-line)}
+& dl>div{flex:1 1 9rem;padding:.5rem 1rem .6rem;border-right:1px solid var(--effdl-line)}
+& dl>div:last-child{border-right:0}
+& dt,& dd{float:none;display:block;width:auto;padding:0}
+& dt{margin:0;font-weight:400;color:var(--effdl-quiet);font-size:.92em}
+& dd{margin:0;font-size:1.3em;font-weight:600;white-space:nowrap}
+& dd small{display:block;font-size:.68em;font-weight:400;color:var(--effdl-quiet);white-space:normal;
 overflow-wrap:anywhere}
-.effdl-static table{border-collapse:collapse;width:100%;margin:0;border:0;font-size:1em;color:inherit;
+& table{border-collapse:collapse;table-layout:auto;width:100%;margin:0;border:0;font-size:1em;color:inherit;
 background:none;border-top:1px solid var(--effdl-line)}
-.effdl-static tr,.effdl-static tr:nth-child(even),.effdl-static tr:hover{background:none}
-.effdl-static th,.effdl-static td{padding:.28rem .5rem;border:0;text-align:left;vertical-align:top;white-space:nowrap;
+& tr,& tr:nth-child(even),& tr:hover{background:none}
+& th,& td{padding:.28rem .5rem;border:0;line-height:1.45;text-align:left;vertical-align:top;white-space:nowrap;
 max-width:none;color:inherit}
-.effdl-static th{font-weight:600;color:var(--effdl-quiet);padding-top:.45rem;padding-bottom:.45rem}
-.effdl-static tbody tr{border-top:1px solid color-mix(in srgb,var(--effdl-line) 60%,transparent)}
-.effdl-static tbody th{font-weight:400;color:inherit;padding-top:.28rem;padding-bottom:.28rem}
-.effdl-static th:first-child,.effdl-static td:first-child{padding-left:1rem}
-.effdl-static th:last-child,.effdl-static td:last-child{padding-right:1rem}
-.effdl-static .n{text-align:right}.effdl-static .w{white-space:normal;overflow-wrap:anywhere;min-width:12rem}
-.effdl-static i.bar{display:inline-block;width:3.4rem;height:.5rem;margin-left:.5rem;border-radius:2px;
+& th{font-weight:600;color:var(--effdl-quiet);padding-top:.45rem;padding-bottom:.45rem}
+& tbody tr{border-top:1px solid color-mix(in srgb,var(--effdl-line) 60%,transparent)}
+& tbody th{font-weight:400;color:inherit;padding-top:.28rem;padding-bottom:.28rem}
+& th:first-child,& td:first-child{padding-left:1rem}
+& th:last-child,& td:last-child{padding-right:1rem}
+& .n{text-align:right}& .w{white-space:normal;overflow-wrap:anywhere;min-width:12rem}
+& i.bar{display:inline-block;width:3.4rem;height:.5rem;margin-left:.5rem;border-radius:2px;
 background:var(--effdl-soft);overflow:hidden;vertical-align:baseline}
-.effdl-static i.bar>i{display:block;height:100%;background:var(--effdl-accent)}
-.effdl-static footer,.effdl-static p{margin:0;padding:.5rem 1rem;border-top:1px solid var(--effdl-line);
+& i.bar>i{display:block;height:100%;background:var(--effdl-accent)}
+& footer,& p{margin:0;padding:.5rem 1rem;border-top:1px solid var(--effdl-line);
 color:var(--effdl-quiet);overflow-wrap:anywhere}
-.effdl-static svg{vertical-align:-.1em}.effdl-static details{padding:.5rem 1rem;border-top:1px solid var(--effdl-line)}
-.effdl-static summary{cursor:pointer;color:var(--effdl-quiet)}
-.effdl-static details ul{margin:.4rem 0 0;padding-left:1.2rem}
-.effdl-static code{font-size:.92em;color:inherit;background:none;padding:0}
+& svg{vertical-align:-.1em}& details{padding:.5rem 1rem;border-top:1px solid var(--effdl-line)}
+& summary{cursor:pointer;color:var(--effdl-quiet)}
+& details ul{margin:.4rem 0 0;padding-left:1.2rem}
+& code{font-size:.92em;color:inherit;background:none;padding:0}
 @media(prefers-contrast:more){.effdl-static{--effdl-quiet:var(--effdl-text)}}
 """
-).replace("\n", "")
+    )
+    .replace("\n", "")
+    .replace("& ", ":is(.effdl-static,#_) ")
+)
 
 
 def esc(text: str) -> str:
@@ -84,7 +90,7 @@ def card(body: Sequence[str], *, view: str, origin: str, label: str, result: boo
     """
     kind = "effdl-static effdl-result" if result else "effdl-static"
     head = f'<div class="{kind}" data-effdl-origin="{esc(origin)}" data-effdl-view="{esc(view)}"'
-    return f'{head} role="region" aria-label="{esc(label)}"><style>{_STYLE}</style>{"".join(body)}</div>'
+    return f'{head} role="region" aria-label="{esc(label)}" tabindex="0"><style>{_STYLE}</style>{"".join(body)}</div>'
 
 
 def tag(name: str, text: str, kind: str = "") -> str:

@@ -42,7 +42,8 @@ def draw_scatter(data: ParetoPayload, axis: str) -> str:
     )
     return (
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(summary)}" font-size="12" '
-        f'style="display:block;width:100%;height:auto;border-top:1px solid var(--effdl-line)">{"".join(body)}</svg>'
+        f'style="display:block;width:100%;min-width:36rem;height:auto;border-top:1px solid var(--effdl-line)">'
+        f"{''.join(body)}</svg>"
     )
 
 

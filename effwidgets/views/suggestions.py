@@ -9,7 +9,7 @@ from effwidgets.views.suggestions_html import draw_html
 from effwidgets.views.texttable import Column, fold, table
 from effwidgets.views.totals import preview, totals
 from effwidgets.views.wire import VERSION, Status, SuggestionRow, SuggestionsPayload
-from effwidgets.views.words import GOALS, clip, diff_rows, places, risk_text, share, shown_name
+from effwidgets.views.words import GOALS, clip, common_warnings, diff_rows, places, risk_text, share, shown_name
 
 __all__ = ["FIGURE", "HTML", "TEXT", "payload"]
 
@@ -97,7 +97,7 @@ def _text_row(row: SuggestionRow, data: SuggestionsPayload) -> list[str]:
     error = "–" if row["error"] is None else f"{row['error']:.1%}"
     return [
         str(row["index"]),
-        clip(" ".join(row["headline"].split()), 56),
+        clip(" ".join(row["headline"].split()), 72),
         percent_text(share(row["params"], whole["params"])),
         percent_text(share(row["macs"], whole["macs"])),
         error,
@@ -107,7 +107,9 @@ def _text_row(row: SuggestionRow, data: SuggestionsPayload) -> list[str]:
 
 def _remarks(rows: list[SuggestionRow]) -> list[str]:
     # Bad news is never left out of a short form.
-    said = [f"#{row['index']}: {warning}" for row in rows for warning in row["warnings"]]
+    shared = common_warnings(rows)
+    said = [f"All: {warning}" for warning in shared]
+    said += [f"#{row['index']}: {warning}" for row in rows for warning in row["warnings"] if warning not in shared]
     return ["", *fold(said)] if said else []
 
 

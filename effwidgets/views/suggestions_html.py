@@ -5,7 +5,7 @@ from __future__ import annotations
 from effwidgets.units import count_text, percent_text
 from effwidgets.views.page import card, esc, mark, notes, tag
 from effwidgets.views.wire import Preview, SkipRow, SuggestionRow, SuggestionsPayload
-from effwidgets.views.words import amount, clip, diff_text, places, risk_text, share, shown_name
+from effwidgets.views.words import amount, clip, common_warnings, diff_text, places, risk_text, share, shown_name
 
 __all__ = ["draw_html"]
 
@@ -29,9 +29,11 @@ def draw_html(data: SuggestionsPayload) -> str:
     count = len(data["rows"])
     said = f"{count} suggestion{'s' if count != 1 else ''} for {data['title']}"
     header = f"<header><b>To save {esc(goal)}</b>{tag('span', said, 'q')}{tag('span', _now(data), 'q')}</header>"
-    rows = "".join(_row(row, data) for row in data["rows"][:_ROWS])
+    shared = common_warnings(data["rows"])
+    rows = "".join(_row(row, data, shared) for row in data["rows"][:_ROWS])
     table = f"<table><thead><tr>{_HEAD}</tr></thead><tbody>{rows}</tbody></table>"
     parts = [header, table if rows else tag("p", "Nothing here is worth doing; the reasons are below.")]
+    parts += [f'<p><span class="bad">All of them: {esc(text)}</span></p>' for text in shared]
     if count > _ROWS:
         parts.append(tag("p", f"… and {count - _ROWS:,} more, each worth less."))
     if data["applied"] is not None:
@@ -50,10 +52,12 @@ def _now(data: SuggestionsPayload) -> str:
     return f"now {count_text(whole['params'])} parameters, {count_text(2 * whole['macs'])} FLOPs"
 
 
-def _row(row: SuggestionRow, data: SuggestionsPayload) -> str:
+def _row(row: SuggestionRow, data: SuggestionsPayload, shared: list[str]) -> str:
     whole = data["totals"]
     icon = f'<svg width="12" height="12" aria-hidden="true">{mark(row["family"], 6, 6, 4.5)}</svg>'
-    warnings = "".join(f'<br><span class="bad">{esc(clip(text, 300))}</span>' for text in row["warnings"])
+    warnings = "".join(
+        f'<br><span class="bad">{esc(clip(text, 300))}</span>' for text in row["warnings"] if text not in shared
+    )
     what = f"<b>{esc(clip(row['headline'], 120))}</b><br><span class='q'>{esc(clip(row['reason'], 400))}</span>"
     error = "–" if row["error"] is None else f"{row['error']:.1%}"
     cells = [

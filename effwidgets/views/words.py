@@ -8,12 +8,13 @@ from collections.abc import Iterable, Sequence
 from effwidgets.records import Edit, Piece, Plain, Skip, Step
 from effwidgets.units import bytes_text, count_text, seconds_text
 from effwidgets.views.families import family, family_of
-from effwidgets.views.wire import DiffRow, ParetoPayload, StepRow
+from effwidgets.views.wire import DiffRow, ParetoPayload, StepRow, SuggestionRow
 
 __all__ = [
     "GOALS",
     "amount",
     "clip",
+    "common_warnings",
     "diff_rows",
     "diff_text",
     "module_text",
@@ -66,6 +67,12 @@ def risk_text(risk: int, error: float | None) -> str:
     ('low', '–')
     """
     return "–" if error is None and risk <= 0 else _RISKS[min(max(risk, 0), 3)]
+
+
+def common_warnings(rows: Sequence[SuggestionRow]) -> list[str]:
+    """Return the warnings that every suggestion carries: they are said once, not on each row."""
+    shared = [text for text in rows[0]["warnings"] if all(text in row["warnings"] for row in rows)] if rows else []
+    return shared if len(rows) > 1 else []
 
 
 def share(change: float, whole: float) -> float:

@@ -5,6 +5,7 @@ Imported lazily, through the entry points: it needs Jupyter's widgets and the bu
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import threading
 import weakref
@@ -106,6 +107,14 @@ class LiveView(anywidget.AnyWidget):
         BOARD.unsubscribe(*self._topic, self._show)
         _OPEN.pop(self, None)
         super().close()
+
+    @traitlets.observe("selection")
+    def _selected(self, change: Mapping[str, Any]) -> None:
+        # The session keeps the selection too, so that it is read without holding the view.
+        origin, view = self._topic
+        args = {"view": view, "chosen": list(change["new"])}
+        with contextlib.suppress(EffError):  # a view without a session still has its own trait
+            obey({"origin": origin, "verb": "select", "args": args})
 
     def _show(self, payload: dict[str, Any]) -> None:
         with self._guard:

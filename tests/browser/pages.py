@@ -34,6 +34,7 @@ def live(within: Locator, view: str) -> Locator:
 
 def marks(page: Page, state: str = "done") -> list[int]:
     """Numbers of the candidates drawn as marks, as the page has them now."""
-    script = f"nodes => nodes.map(node => Number(node.dataset.number))"
-    found: list[int] = page.locator(f".effdl-view [data-number][data-state={state}]").evaluate_all(script)
+    found: list[int] = page.locator(f".effdl-view svg [data-number][data-state={state}]").evaluate_all(
+        "nodes => nodes.map(node => Number(node.dataset.number))"
+    )
     return sorted(found)

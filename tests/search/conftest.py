@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from effwidgets.records import Plan, Step, settings
+from effwidgets.search import ladder, suggest
 
 
 def low_rank(layer: str, rank: int) -> Plan:
@@ -57,9 +58,8 @@ def accuracy(_trained):
     return measure
 
 
-@pytest.fixture
-def convolutional():
-    """A residual network with batch norm, untrained but with statistics that fit its data."""
+@pytest.fixture(scope="session")
+def _network():
     state = torch.get_rng_state()
     torch.manual_seed(1)
     network = Residual()
@@ -68,6 +68,29 @@ def convolutional():
             network(torch.randn(32, 3, 8, 8))
     torch.set_rng_state(state)
     return network.eval()
+
+
+@pytest.fixture
+def convolutional(_network):
+    """A residual network with batch norm, untrained but with statistics that fit its data."""
+    return copy.deepcopy(_network)
+
+
+@pytest.fixture(scope="session")
+def images():
+    return torch.randn(16, 3, 8, 8, generator=torch.Generator().manual_seed(5))
+
+
+@pytest.fixture(scope="session")
+def advice(_network, images):
+    """What is suggested for the residual network, found once."""
+    return suggest(_network, images)
+
+
+@pytest.fixture(scope="session")
+def plans(_network, images):
+    """The ladder of the residual network, laid once."""
+    return ladder(_network, images)
 
 
 class Residual(nn.Module):

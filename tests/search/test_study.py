@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 from effwidgets.errors import InputError, SearchError, UnknownNameError
-from effwidgets.records import StudyState
+from effwidgets.records import Plan, Step, StudyState, settings
 from effwidgets.search import SearchOptions, explore
 from effwidgets.search.pareto import dominates
 from tests.search.conftest import PLANS, fingerprint, low_rank, same
@@ -104,7 +105,8 @@ def test_the_fronts_are_what_no_candidate_dominates_on_each_axis(model, x, accur
 def test_the_callers_model_and_every_random_state_stay_as_they_were(model, x, accuracy):
     model.train()
     before, states = fingerprint(model), (torch.get_rng_state(), random.getstate(), legacy())
-    explore(model, x, evaluate=accuracy, options=options(calibration=[x[:64], x[64:128]])).run()
+    loader = DataLoader(TensorDataset(x, x), batch_size=64, shuffle=True)
+    explore(model, x, evaluate=accuracy, options=options(calibration=loader)).run()
     assert same(before, fingerprint(model))
     assert torch.equal(states[0], torch.get_rng_state())
     assert states[1] == random.getstate()
@@ -137,7 +139,9 @@ def test_cancel_takes_effect_inside_a_long_evaluate_and_keeps_what_is_finished(m
 
 def test_a_cancelled_search_goes_on_where_it_was(model, x, accuracy):
     evaluate = Held(x, from_call=2)
-    study = explore(model, x, evaluate=lambda candidate: evaluate(candidate) if stuck else accuracy(candidate), options=options())
+    study = explore(
+        model, x, evaluate=lambda candidate: evaluate(candidate) if stuck else accuracy(candidate), options=options()
+    )
     stuck = True
     study.start()
     assert evaluate.inside.wait(10)
@@ -159,7 +163,7 @@ def test_an_evaluate_that_swallows_the_stop_is_stopped_all_the_same(model, x):
                 candidate(x)
                 started.set()
                 time.sleep(0.001)
-        except Exception:  # what some people's loops do
+        except Exception:  # noqa: BLE001  what some people's loops do
             return 0.5
         raise AssertionError("nobody stopped it")
 
@@ -297,6 +301,26 @@ def test_a_model_that_was_not_kept_is_made_again_to_the_bit(model, x, accuracy):
         assert accuracy(two) == made.candidates()[number].score()
 
 
+def test_a_pruned_and_repaired_model_that_was_not_kept_scores_the_same(convolutional, images):
+    def spread(candidate):
+        with torch.no_grad():
+            return candidate(images).std().item()
+
+    steps = (
+        Step(transform="channel_prune", layers=("conv1",), settings=settings(channels=10, criterion="l2")),
+        Step(transform="bottleneck", layers=("conv2",), settings=settings(rank_in=5, rank_out=6)),
+    )
+    search = options(plans=(Plan(steps=steps), Plan(steps=steps[:1])), keep=0, calibration=[images[:8], images[8:]])
+    study = explore(convolutional, images[:1], evaluate=spread, options=search).run()
+    for known in study.candidates():
+        assert known.state == "done"
+        assert len(known.edits) == len(known.plan)
+        assert spread(study.apply(known.number).model) == known.score()
+    places = {place.layer: place.after for place in study.compare(0, 1).layers}
+    assert set(places) == {"conv1", "bn1", "conv2"}
+    assert len(places["conv2"]) == 3
+
+
 @pytest.mark.parametrize("keep", [0, 1, 5])
 def test_a_finetuned_model_comes_back_trained_whether_it_was_kept_or_not(model, x, accuracy, keep):
     def finetune(candidate, teacher):
@@ -387,6 +411,29 @@ def test_what_a_listener_sees_is_always_whole(model, x, accuracy):
         check(study.snapshot())
     assert not problems
     assert max(seen) == 6
+
+
+def test_cancel_takes_effect_inside_a_long_finetune(model, x, accuracy):
+    inside = threading.Event()
+
+    def finetune(candidate, teacher):
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            candidate(x)
+            inside.set()
+        raise AssertionError("nobody stopped it")
+
+    study = explore(model, x, evaluate=accuracy, options=options(finetune=finetune)).start()
+    assert inside.wait(10)
+    study.cancel()
+    assert study.wait(10)
+    assert [known.state for known in study.candidates()] == ["done", "cancelled"]
+
+
+def test_a_study_shows_itself_as_its_state_does(model, x, accuracy):
+    study = explore(model, x, evaluate=accuracy, options=options()).run()
+    assert study._repr_mimebundle_() == study.snapshot()._repr_mimebundle_()
+    assert repr(study) == "Study(Sequential: finished, 6 of 6 done)"
 
 
 def test_ctrl_c_cancels_and_keeps_what_is_finished(model, x, accuracy, monkeypatch):

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
 from effwidgets.errors import Cancelled, InputError, ModelError, UnknownNameError
 from effwidgets.records import Plan, Suggestions
@@ -18,34 +19,29 @@ from effwidgets.transforms.apply import apply, hypothetical
 from tests.search.conftest import fingerprint, same
 
 
-@pytest.fixture
-def images():
-    return torch.randn(16, 3, 8, 8, generator=torch.Generator().manual_seed(5))
-
-
 def error_by_hand(model, changed, x):
     with torch.no_grad():
         before, after = model(x), changed(x)
     return ((after - before).norm() / before.norm()).item()
 
 
-def test_the_list_is_ranked_by_saving_over_measured_error(convolutional, images):
-    found = suggest(convolutional, images)
+def test_the_list_is_ranked_by_saving_over_measured_error(advice):
+    found = advice
     worth = [merit(-one.change.macs / found.cost.macs, one.error) for one in found]
     assert len(found) > 4
     assert worth == sorted(worth, reverse=True)
     assert len({(one.step.transform, one.step.layers) for one in found}) == len(found)
 
 
-def test_each_error_is_the_one_that_the_applied_step_has(convolutional, images):
-    for one in suggest(convolutional, images):
+def test_each_error_is_the_one_that_the_applied_step_has(convolutional, images, advice):
+    for one in advice:
         changed = apply(convolutional, Plan(steps=(one.step,)), images, repair=False).model.eval()
         # Single precision twice over: what differs is the order of sums.
         assert one.error == pytest.approx(error_by_hand(convolutional, changed, images), rel=1e-3, abs=1e-5)
 
 
-def test_each_change_is_the_difference_that_a_profile_of_it_shows(convolutional, images):
-    found = suggest(convolutional, images)
+def test_each_change_is_the_difference_that_a_profile_of_it_shows(convolutional, images, advice):
+    found = advice
     for one in found:
         after = hypothetical(convolutional, Plan(steps=(one.step,)), images)
         assert (after.cost.macs, after.cost.params) == (
@@ -55,8 +51,8 @@ def test_each_change_is_the_difference_that_a_profile_of_it_shows(convolutional,
         assert one.memory_after == after.memory
 
 
-def test_every_suggestion_saves_and_says_why(convolutional, images):
-    for one in suggest(convolutional, images):
+def test_every_suggestion_saves_and_says_why(advice):
+    for one in advice:
         assert one.change.macs < 0
         assert all(layer in one.headline for layer in one.step.layers)
         assert one.reason.endswith(".")
@@ -64,24 +60,51 @@ def test_every_suggestion_saves_and_says_why(convolutional, images):
         assert one.risk == risk_of(one.error)
 
 
+def test_each_kind_of_step_has_a_headline_of_its_own(advice):
+    said = {one.step.transform: one for one in advice}
+    assert set(said) == {"bottleneck", "channel_prune", "low_rank", "spatial_svd"}
+
+    def number(name, setting):
+        return said[name].step.setting(setting)
+
+    for one in advice:
+        if one.step.layers == ("conv1",):
+            rank_in, rank_out = dict(one.step.settings).get("rank_in"), dict(one.step.settings).get("rank_out")
+            assert (
+                one.headline
+                == {
+                    "channel_prune": f"Prune conv1, 24 → {one.step.settings[0][1]} channels (3 layers change together)",
+                    "spatial_svd": f"Split 3×3 into 3×1 and 1×3, conv1, rank {one.step.settings[0][1]}",
+                    "bottleneck": f"Bottleneck conv1, 12 → {rank_in} → {rank_out} → 24 channels",
+                }[one.step.transform]
+            )
+    assert said["low_rank"].headline == f"Split Linear 12 → 10 into two, fc, rank {number('low_rank', 'rank')}"
+
+
 def test_the_energy_in_the_reason_is_that_of_the_singular_values(model, x):
     one = next(one for one in suggest(model, x) if one.step.layers == ("2",) and one.step.transform == "low_rank")
     values = torch.linalg.svdvals(model[2].weight.detach().double()).square()
     rank = one.step.setting("rank")
-    assert f"Keeps {float(values[:rank].sum() / values.sum()):.0%} of the weight's energy at rank {rank} of 16" in one.reason
+    assert (
+        f"Keeps {float(values[:rank].sum() / values.sum()):.0%} of the weight's energy at rank {rank} of 16"
+        in one.reason
+    )
 
 
 def test_the_model_and_the_random_state_stay_as_they_were(convolutional, images):
     convolutional.train()
     before, state = fingerprint(convolutional), torch.get_rng_state()
-    suggest(convolutional, images, calibration=[images, images + 1], budget=0.8)
+    loader = DataLoader(images, batch_size=8, shuffle=True)
+    suggest(convolutional, images, calibration=loader, budget=0.8)
     assert same(before, fingerprint(convolutional))
     assert torch.equal(state, torch.get_rng_state())
 
 
-def test_with_calibration_the_statistics_of_batch_norm_are_estimated_before_the_error_is_taken(convolutional, images):
+def test_with_calibration_the_statistics_of_batch_norm_are_estimated_before_the_error_is_taken(
+    convolutional, images, advice
+):
     # Statistics that fit nothing: without estimation every error is of the wrong network, and all stay as large.
-    plain = {one.step: one for one in suggest(convolutional, images)}
+    plain = {one.step: one for one in advice}
     repaired = {one.step: one for one in suggest(convolutional, images, calibration=images)}
     both = plain.keys() & repaired.keys()
     assert both
@@ -115,26 +138,24 @@ def test_an_unknown_goal_is_answered_with_the_known_ones(model, x):
         suggest(model, x, goal="joules")
 
 
-@pytest.mark.parametrize("share", [0.8, 0.6, "50%"])
-def test_a_budget_is_kept_by_the_chosen_steps_together(convolutional, images, share):
-    found = suggest(convolutional, images, budget=share)
-    limit = (0.5 if share == "50%" else share) * found.cost.macs
-    after = apply(convolutional, found.plan(*found.chosen), images)
-    assert not after.skipped
-    assert after.profile.cost.macs <= limit
-    assert str(share) in found.notes[0]
-    assert f"{after.profile.cost.macs / found.cost.macs:.0%}" in found.notes[0]
-
-
-def test_a_smaller_budget_never_takes_more(convolutional, images):
+def test_a_budget_is_kept_by_the_chosen_steps_together_and_a_smaller_one_never_takes_more(convolutional, images):
     sizes = []
-    for share in (0.9, 0.7, 0.5):
+    for share, limit in ((0.8, 0.8), ("50%", 0.5)):
         found = suggest(convolutional, images, budget=share)
-        sizes.append(hypothetical(convolutional, found.plan(*found.chosen), images).cost.macs)
-    assert sizes == sorted(sizes, reverse=True)
+        after = apply(convolutional, found.plan(*found.chosen), images)
+        assert not after.skipped
+        assert after.profile.cost.macs <= limit * found.cost.macs
+        assert str(share) in found.notes[0]
+        assert f"{after.profile.cost.macs / found.cost.macs:.0%}" in found.notes[0]
+        sizes.append(after.profile.cost.macs)
+        # Two kinds of steps never meet in one layer.
+        factored = [found[place].step.layers for place in found.chosen if found[place].family != "prune"]
+        assert len(set(factored)) == len(factored)
+        assert Suggestions.from_dict(found.to_dict()) == found
+    assert sizes[0] > sizes[1]
 
 
-@pytest.mark.parametrize("budget", [0, -3, float("nan"), float("inf"), 1e15, "a lot", True, ""])
+@pytest.mark.parametrize("budget", [0, float("nan"), 1e15, "a lot"])
 def test_a_budget_that_makes_no_sense_is_answered(model, x, budget):
     with pytest.raises(InputError):
         suggest(model, x, budget=budget)
@@ -145,20 +166,13 @@ def test_a_budget_out_of_reach_says_what_can_be_reached(model, x):
         suggest(model, x, budget=0.001)
 
 
-def test_a_plan_for_a_budget_is_made_of_the_list_as_it_stands(convolutional, images):
-    found = suggest(convolutional, images)
+def test_a_plan_for_a_budget_is_made_of_the_list_as_it_stands(convolutional, images, advice):
+    found = advice
     plan = plan_for(found, 0.8, convolutional, images)
     assert set(plan) <= {one.step for one in found}
     assert hypothetical(convolutional, plan, images).cost.macs <= 0.8 * found.cost.macs
     with pytest.raises(InputError, match="the smallest is"):
         plan_for(found, 0.01, convolutional, images)
-
-
-def test_steps_of_two_kinds_never_meet_in_one_layer(convolutional, images):
-    found = suggest(convolutional, images, budget=0.5)
-    chosen = [found[place].step for place in found.chosen]
-    factored = [step.layers[0] for step in chosen if step.transform != "channel_prune"]
-    assert len(set(factored)) == len(factored)
 
 
 def test_cancelling_ends_it_at_the_next_trial(convolutional, images):
@@ -243,8 +257,3 @@ def test_a_model_with_nothing_to_save_gives_an_empty_list_with_reasons():
     found = suggest(nn.Sequential(nn.Linear(3, 2)), torch.zeros(1, 3))
     assert len(found) == 0
     assert all(skip.reason for skip in found.skips)
-
-
-def test_suggestions_survive_json(convolutional, images):
-    found = suggest(convolutional, images, budget=0.7)
-    assert Suggestions.from_dict(found.to_dict()) == found

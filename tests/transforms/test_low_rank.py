@@ -82,9 +82,12 @@ def test_a_layer_that_runs_often_is_replaced_everywhere_and_counted_often():
 
 
 def test_layers_that_cannot_be_factored_are_skipped_with_the_obstacle():
-    assert "reads its weight directly" in reasons(
-        nn.ModuleList([nn.MultiheadAttention(8, 2, batch_first=True)])[0], *(torch.zeros(1, 3, 8),) * 3
-    )["out_proj"]
+    assert (
+        "reads its weight directly"
+        in reasons(nn.ModuleList([nn.MultiheadAttention(8, 2, batch_first=True)])[0], *(torch.zeros(1, 3, 8),) * 3)[
+            "out_proj"
+        ]
+    )
     assert "recurrent" in reasons(nn.Sequential(nn.LSTM(8, 8)), torch.zeros(3, 1, 8))["0"]
     encoder = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
     found = reasons(encoder, torch.zeros(1, 3, 8))

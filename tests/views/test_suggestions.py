@@ -103,3 +103,15 @@ def test_the_bars_are_percent_of_the_whole_model(suggestions):
     assert flops.x[0] == pytest.approx(-100 * 1_327_104 / suggestions.cost.macs)
     assert params.x[0] == pytest.approx(-100 * 5_184 / suggestions.cost.params)
     assert "FLOPs (2 × MACs)" in flops.name
+
+
+def test_a_warning_that_every_suggestion_carries_is_said_once(suggestions):
+    warned = tuple(
+        dataclasses.replace(one, warnings=("Give calibration data.", *one.warnings)) for one in suggestions.suggestions
+    )
+    found = dataclasses.replace(suggestions, suggestions=warned)
+    for drawn in (view.TEXT.draw(found), view.HTML.draw(found)):
+        assert drawn.count("Give calibration data.") == 1
+        assert drawn.count("The inference peak grows") == 1
+    alone = dataclasses.replace(suggestions, suggestions=warned[:1])
+    assert view.TEXT.draw(alone).count("#0: Give calibration data.") == 1

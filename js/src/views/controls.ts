@@ -1,6 +1,6 @@
 /** Controls that several views share: real elements with names, so that everybody finds them. */
 
-import { freshId, html } from "./dom.js";
+import { html } from "./dom.js";
 
 export interface ButtonOptions {
   primary?: boolean;
@@ -31,29 +31,29 @@ export interface Segmented<T extends string> {
   set(value: T): void;
 }
 
-/** A choice of few, side by side: radio buttons under their labels. */
+/** A choice of few, side by side: buttons of which one is pressed. */
 export function segmented<T extends string>(
   name: string,
   options: readonly { value: T; label: string; title?: string }[],
   pick: (value: T) => void,
   signal: AbortSignal,
 ): Segmented<T> {
-  const group = freshId("choice");
-  const inputs = new Map<T, HTMLInputElement>();
-  const root = html("div", { class: "effdl-seg", role: "radiogroup", "aria-label": name });
-  for (const { value, label, title } of options) {
-    const input = html("input", { type: "radio", name: group, value });
-    input.addEventListener("change", () => input.checked && pick(value), { signal });
-    inputs.set(value, input);
-    root.append(html("label", { title }, input, html("span", {}, label)));
-  }
-  return {
-    root,
-    set(value) {
-      const input = inputs.get(value);
-      if (input) input.checked = true;
-    },
+  const buttons = new Map<T, HTMLButtonElement>();
+  const root = html("div", { class: "effdl-seg", role: "group", "aria-label": name });
+  const set = (value: T): void => {
+    for (const [key, node] of buttons) node.setAttribute("aria-pressed", String(key === value));
   };
+  for (const { value, label, title } of options) {
+    const node = html("button", { type: "button", title, "data-value": value }, label);
+    const press = (): void => {
+      set(value);
+      pick(value);
+    };
+    node.addEventListener("click", press, { signal });
+    buttons.set(value, node);
+    root.append(node);
+  }
+  return { root, set };
 }
 
 /** A labelled drop-down list. */

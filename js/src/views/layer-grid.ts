@@ -1,7 +1,6 @@
 /** The table of layers: only the rows on screen are in the page, whatever the model's size. */
 
-import type { SortKey } from "../core/tree.js";
-import { type Row, type Sort, windowOf } from "../core/tree.js";
+import { type Row, type Sort, type SortKey, windowOf } from "../core/tree.js";
 import type { Column } from "./columns.js";
 import { fill, freshId, html, setAll } from "./dom.js";
 import { layerRow, type RowContext } from "./layer-row.js";
@@ -92,8 +91,8 @@ export class LayerGrid {
       const arrow = on ? (sort.descending ? " ▾" : " ▴") : "";
       return html(
         "th",
-        { scope: "col", "aria-sort": on ? (sort.descending ? "descending" : "ascending") : null, title: column.hint },
-        html("button", { type: "button", "data-sort": column.key }, column.title, html("span", { "aria-hidden": "true" }, arrow)),
+        { scope: "col", class: `effdl-col-${column.key}`, "aria-sort": on ? (sort.descending ? "descending" : "ascending") : null, title: column.hint },
+        html("button", { type: "button", "data-sort": column.key, "aria-label": `Sort by ${column.title}` }, column.title, html("span", { "aria-hidden": "true" }, arrow)),
       );
     });
     fill(this.#head, ...cells);

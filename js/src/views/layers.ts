@@ -69,7 +69,7 @@ class LayersView implements Drawn<LayersPayload> {
       },
       signal,
     );
-    this.#filter = html("input", { type: "search", class: "effdl-input", placeholder: "Filter layers…", "aria-label": "Filter layers" });
+    this.#filter = html("input", { type: "text", class: "effdl-input", placeholder: "Filter layers…", "aria-label": "Filter layers" });
     this.#filter.addEventListener("input", () => this.#drawRows(), { signal });
     const ask = (): void => {
       emit.command("suggest", { goal: "macs" });

@@ -4,7 +4,7 @@ import { goalTitle } from "../core/axes.js";
 import { plural } from "../core/format.js";
 import type { Chosen, Drawn, Emit } from "../core/screen.js";
 import type { SkipRow, SuggestionsPayload } from "../core/wire.js";
-import { button, segmented } from "./controls.js";
+import { button, type Segmented, segmented } from "./controls.js";
 import { diffList } from "./diff.js";
 import { fill, html, memo, setAll, setText, show, viewRoot } from "./dom.js";
 import { preferredWork } from "./layers.js";
@@ -49,6 +49,7 @@ class SuggestionsView implements Drawn<SuggestionsPayload> {
   readonly #undo: HTMLButtonElement;
   readonly #memo = { goals: memo(), rows: memo(), skips: memo(), applied: memo(), chosen: memo() };
   #payload: SuggestionsPayload;
+  #goal: Segmented<string> | null = null;
   #ticks = new Map<number, Tick>();
   #on = new Set<number>();
   #listed = "";
@@ -139,11 +140,11 @@ class SuggestionsView implements Drawn<SuggestionsPayload> {
     this.#memo.goals(goals, () => {
       const options = goals.map((value) => ({ value, label: goalTitle(value).short, title: goalTitle(value).long }));
       const pick = (value: string): void => this.#send("goal", { goal: value }, "Ranking…");
-      const control = segmented("Goal", options, pick, this.#signal);
-      for (const input of control.root.querySelectorAll("input")) input.setAttribute("data-command", "");
-      fill(this.#goals, goals.length > 1 ? control.root : null);
+      this.#goal = segmented("Goal", options, pick, this.#signal);
+      for (const node of this.#goal.root.children) node.setAttribute("data-command", "");
+      fill(this.#goals, goals.length > 1 ? this.#goal.root : null);
     });
-    for (const input of this.#goals.querySelectorAll("input")) input.checked = input.value === goal;
+    this.#goal?.set(goal);
   }
 
   #drawRows(): void {

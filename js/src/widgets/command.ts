@@ -3,6 +3,7 @@
 import type { Model } from "./host.js";
 
 export const COMMAND_EVENT = "effdl:command";
+export const ALIVE_EVENT = "effdl:alive";
 
 export interface CommandDetail {
   origin: string;

@@ -4,7 +4,7 @@ import { readPayload } from "../core/reading.js";
 import type { Chosen } from "../core/screen.js";
 import type { Payload } from "../core/wire.js";
 import { type AnyDrawn, draw } from "../views/index.js";
-import { sendCommand } from "./command.js";
+import { ALIVE_EVENT, sendCommand } from "./command.js";
 import { GONE, Life } from "./life.js";
 import { listen, type Model, type RenderContext } from "./host.js";
 import { hideTwin } from "./twin.js";
@@ -24,7 +24,7 @@ class Widget {
   constructor({ model, el }: RenderContext, signal: AbortSignal) {
     this.#model = model;
     this.#signal = signal;
-    this.#life = new Life(this.#stage, () => this.#showTwin());
+    this.#life = new Life(this.#stage, () => this.#showTwin(), signal);
     el.classList.add("effdl-host");
     el.replaceChildren(this.#life.banner, this.#stage);
     listen(model, "change:payload", () => this.#soon(), signal);
@@ -36,6 +36,14 @@ class Widget {
     signal.addEventListener("abort", () => this.#stop(), { once: true });
     this.#draw();
     this.#readStatus();
+    this.#announce();
+  }
+
+  /** Tell the page that a live view is here, once it is: the JupyterLab extension opens its channel then. */
+  #announce(tries = 100): void {
+    if (this.#signal.aborted || tries === 0) return;
+    if (this.#stage.isConnected) this.#stage.dispatchEvent(new CustomEvent(ALIVE_EVENT, { bubbles: true, composed: true }));
+    else requestAnimationFrame(() => this.#announce(tries - 1));
   }
 
   /** Many payloads in one frame are drawn once. */

@@ -10,11 +10,13 @@ export class Life {
   readonly banner = document.createElement("div");
   readonly #stage: HTMLElement;
   readonly #ended: () => void;
+  readonly #watch = new MutationObserver(() => this.refresh());
   #gone = false;
 
-  constructor(stage: HTMLElement, ended: () => void) {
+  constructor(stage: HTMLElement, ended: () => void, signal: AbortSignal) {
     this.#stage = stage;
     this.#ended = ended;
+    signal.addEventListener("abort", () => this.#watch.disconnect(), { once: true });
     this.banner.className = "effdl-banner";
     this.banner.setAttribute("role", "status");
     this.banner.hidden = true;
@@ -38,6 +40,8 @@ export class Life {
     this.#gone = true;
     this.#stage.classList.add("effdl-gone");
     this.refresh();
+    // A tick may switch Apply on again: what is gone stays off.
+    this.#watch.observe(this.#stage, { subtree: true, childList: true, attributeFilter: ["disabled"] });
     this.#ended();
   }
 
@@ -51,6 +55,6 @@ export class Life {
   /** Switch off what would go to the kernel. */
   refresh(): void {
     if (!this.#gone) return;
-    for (const node of this.#stage.querySelectorAll("[data-command]")) node.setAttribute("disabled", "");
+    for (const node of this.#stage.querySelectorAll("[data-command]:not([disabled])")) node.setAttribute("disabled", "");
   }
 }

@@ -10,7 +10,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from effwidgets.errors import InputError
 from effwidgets.profiling import Call
-from effwidgets.seen import shapes_text
+from effwidgets.seen.watch import shapes_text
 
 __all__ = ["Guess", "call_from", "guess_for", "read_shapes"]
 

@@ -1,0 +1,98 @@
+"""Journey A: a person profiles a model in a notebook and reads the layer table."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.lab import Lab, Notebook
+from tests.browser.pages import SMALL_CNN, live
+
+pytestmark = pytest.mark.browser
+
+CELLS = [
+    SMALL_CNN,
+    "%load_ext effwidgets",
+    "%effdl profile model x",
+    "p = %effdl profile model x\nprint(p.cost.macs, type(p).__name__)",
+    "%effdl help",
+    "%effdl profil model x",
+    "%effdl profile modle x",
+    "%effdl profile model torch.zeros(2,5,8,8)",
+    "%effdl?",
+]
+
+
+@pytest.fixture
+def notebook(lab: Lab, page: Page) -> Notebook:
+    return Notebook(lab, page, lab.write("profile.ipynb", CELLS))
+
+
+def test_the_layer_table_is_read_sorted_filtered_and_switched(notebook: Notebook, page: Page) -> None:
+    notebook.run(0)
+    notebook.run(1)
+    view = live(notebook.run(2), "layers")
+    expect(view).to_be_visible()
+    view.scroll_into_view_if_needed()
+    expect(view).to_contain_text("Parameters")
+    expect(view).to_contain_text("FLOPs (2 × MACs)")
+    notebook.screen("layers-light")
+
+    page.wait_for_timeout(100)
+    assert view.get_by_role("row").count() > 3
+    view.get_by_role("searchbox", name="Filter layers").fill("head")
+    expect(view.get_by_role("row").filter(has_text="Flatten").first).to_be_visible()
+    notebook.screen("layers-filtered")
+    expect(view.get_by_role("row").filter(has_text="stem")).to_have_count(0)
+    view.get_by_role("searchbox", name="Filter layers").fill("")
+
+    view.get_by_role("button", name="MACs", exact=True).click()
+    expect(view.get_by_role("columnheader", name=re.compile("MACs"))).to_be_visible()
+    view.get_by_role("columnheader", name=re.compile("Parameters")).get_by_role("button").click()
+    notebook.screen("layers-sorted")
+
+    # a row clicked is read in the kernel
+    view.get_by_role("row").filter(has_text="stem").first.click()
+    with notebook.lab.kernel() as kernel:
+        ours = "__import__('effwidgets').session_of(model).selection()"
+        deadline = time.monotonic() + 10
+        while kernel.read(f"list({ours})") != ["stem"]:
+            assert time.monotonic() < deadline, "the selection did not reach the kernel"
+    notebook.dark()
+    view.scroll_into_view_if_needed()
+    notebook.screen("layers-dark")
+    notebook.dark(False)
+
+    printed = notebook.run(3)
+    expect(printed).to_contain_text("Profile")
+
+
+def test_the_static_twin_is_in_the_output_and_hidden_while_the_live_view_lives(notebook: Notebook, page: Page) -> None:
+    for index in range(2):
+        notebook.run(index)
+    outputs = notebook.run(2)
+    expect(live(outputs, "layers")).to_be_visible()
+    twin = outputs.locator(".effdl-static")
+    expect(twin).to_have_count(1)
+    expect(twin).to_be_hidden()
+    assert "stem" in (twin.text_content() or "")
+
+
+def test_words_are_explained_and_faults_answered_in_one_line(notebook: Notebook, page: Page) -> None:
+    for index in range(2):
+        notebook.run(index)
+    expect(notebook.run(4)).to_contain_text("%effdl suggest")
+    unknown = notebook.run(5)
+    expect(unknown).to_contain_text("Did you mean 'profile'?")
+    missing = notebook.run(6)
+    expect(missing).to_contain_text("Did you mean model")
+    wrong = notebook.run(7)
+    expect(wrong).to_contain_text("stem")
+    expect(wrong).not_to_contain_text("Traceback")
+    notebook.screen("faults")
+    notebook.start(8)
+    pager = page.locator("#jp-inspector-docstring, .jp-Inspector, .jp-RenderedText:visible").filter(has_text="%effdl help")
+    expect(pager.first).to_be_visible()
