@@ -42,8 +42,8 @@ class Shadow:
 
     def fake(self, call: Call) -> Call:
         """Return the call with fake tensors; small integer and boolean ones keep their values beside."""
-        faker = Faker(self.mode)
-        faked: Call = map_tensors(call, faker)
+        with torch.inference_mode(mode=False):
+            faked: Call = map_tensors(call, Faker(self.mode))
         return faked
 
 

@@ -43,11 +43,11 @@ def test_the_layer_table_is_read_sorted_filtered_and_switched(notebook: Notebook
 
     page.wait_for_timeout(100)
     assert view.get_by_role("row").count() > 3
-    view.get_by_role("searchbox", name="Filter layers").fill("head")
+    view.get_by_label("Filter layers").fill("head")
     expect(view.get_by_role("row").filter(has_text="Flatten").first).to_be_visible()
     notebook.screen("layers-filtered")
     expect(view.get_by_role("row").filter(has_text="stem")).to_have_count(0)
-    view.get_by_role("searchbox", name="Filter layers").fill("")
+    view.get_by_label("Filter layers").fill("")
 
     view.get_by_role("button", name="MACs", exact=True).click()
     expect(view.get_by_role("columnheader", name=re.compile("MACs"))).to_be_visible()

@@ -40,7 +40,10 @@ function isFinitely(value: number | null): value is number {
 
 /** The points of the front from cheap to dear. */
 export function frontOf(points: readonly Point[]): (Point & { x: number; y: number })[] {
-  return points.filter(isPlaced).filter((point) => point.front).sort((a, b) => a.x - b.x || a.y - b.y);
+  return points
+    .filter(isPlaced)
+    .filter((point) => point.front)
+    .sort((a, b) => a.x - b.x || a.y - b.y);
 }
 
 /** Corners of the staircase: from a point along its score to the cost of the next, then over to that one's score. */
@@ -55,7 +58,12 @@ export function staircase(front: readonly { x: number; y: number }[]): [number, 
 }
 
 /** The neighbour of a candidate on the front; from nowhere, the one nearest to the knee or the first. */
-export function stepAlong(front: readonly Point[], from: number | null, by: 1 | -1, start: number | null): number | null {
+export function stepAlong(
+  front: readonly Point[],
+  from: number | null,
+  by: 1 | -1,
+  start: number | null,
+): number | null {
   if (front.length === 0) return null;
   const place = front.findIndex((point) => point.candidate.number === from);
   if (place < 0) {

@@ -101,7 +101,10 @@ export const PROBES = {
 /** Read the answers of the probe's user expressions. */
 export function readProbe(answers: Record<string, unknown>): Probe {
   const version = plainText(answers.version);
-  return { version: version === null ? null : version.replace(/^['"]|['"]$/g, ""), torch: plainText(answers.torch) === "True" };
+  return {
+    version: version === null ? null : version.replace(/^['"]|['"]$/g, ""),
+    torch: plainText(answers.torch) === "True",
+  };
 }
 
 function plainText(answer: unknown): string | null {

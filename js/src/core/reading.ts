@@ -175,7 +175,9 @@ export type Reading = { payload: Payload } | { problem: string };
 export function readPayload(value: unknown): Reading {
   if (!isObject(value)) return { problem: "Nothing to draw yet." };
   if (isNumber(value.version) && value.version !== VERSION) {
-    return { problem: `The payload has version ${value.version}, this page draws version ${VERSION}. Reload the page.` };
+    return {
+      problem: `The payload has version ${value.version}, this page draws version ${VERSION}. Reload the page.`,
+    };
   }
   const checked = value as unknown;
   if (objectOf(LAYERS)(checked)) {
@@ -188,7 +190,11 @@ export function readPayload(value: unknown): Reading {
 }
 
 function complaint(value: Record<string, unknown>): string {
-  const views: Record<string, Record<string, Guard<unknown>>> = { layers: LAYERS, suggestions: SUGGESTIONS, pareto: PARETO };
+  const views: Record<string, Record<string, Guard<unknown>>> = {
+    layers: LAYERS,
+    suggestions: SUGGESTIONS,
+    pareto: PARETO,
+  };
   const fields = isText(value.view) ? views[value.view] : undefined;
   if (!fields) return `There is no view "${String(value.view)}". Known are ${Object.keys(views).join(", ")}.`;
   return `The payload of view "${String(value.view)}" has a wrong or missing "${wrongField(fields, value)}".`;

@@ -56,7 +56,8 @@ export function matches(payload: LayersPayload, filter: string): boolean[] | nul
   const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
   if (words.length === 0) return null;
   return payload.names.map((name, index) => {
-    const text = `${name} ${payload.labels[index]} ${payload.kinds[index]} ${payload.aliases[index]?.join(" ")}`.toLowerCase();
+    const text =
+      `${name} ${payload.labels[index]} ${payload.kinds[index]} ${payload.aliases[index]?.join(" ")}`.toLowerCase();
     return words.every((word) => text.includes(word));
   });
 }

@@ -6,8 +6,8 @@
 import type { Kernel, KernelMessage } from "@jupyterlab/services";
 import { type JSONObject, PromiseDelegate } from "@lumino/coreutils";
 import { type Down, type ModelRow, PROTOCOL, type RunRow, readDown } from "../core/panel-wire.js";
-import { DOWN, PATIENCE_MS, UP } from "./tokens.js";
 import { within } from "./timing.js";
+import { DOWN, PATIENCE_MS, UP } from "./tokens.js";
 
 export interface ChannelEvents {
   runs(runs: readonly RunRow[]): void;

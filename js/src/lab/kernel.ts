@@ -4,7 +4,7 @@ import type { ISessionContext } from "@jupyterlab/apputils";
 import type { Kernel } from "@jupyterlab/services";
 import { UUID } from "@lumino/coreutils";
 import { Signal } from "@lumino/signaling";
-import { type CommandMessage, type ModelRow, type RunRow } from "../core/panel-wire.js";
+import type { CommandMessage, ModelRow, RunRow } from "../core/panel-wire.js";
 import { Channel } from "./channel.js";
 import { attach, probe } from "./probe.js";
 import { LateError, settled } from "./timing.js";

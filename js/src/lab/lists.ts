@@ -35,7 +35,11 @@ export function runItem(run: RunRow, cancel: () => void): HTMLElement {
   const going = run.state === "running" || run.state === "paused" || run.state === "working";
   const head = make("div", "effdl-panel-line");
   const far = run.planned > 0 ? `${run.done} / ${run.planned}` : String(run.done);
-  head.append(make("b", "", run.title), make("span", "effdl-panel-soft", run.state), make("span", "effdl-panel-number", far));
+  head.append(
+    make("b", "", run.title),
+    make("span", "effdl-panel-soft", run.state),
+    make("span", "effdl-panel-number", far),
+  );
   if (going) {
     const button = make("button", "effdl-panel-button", "Cancel");
     button.type = "button";

@@ -141,17 +141,30 @@ export class EfficiencyPanel extends Panel {
     if (held !== undefined) this.#body.querySelector<HTMLElement>(`[data-model="${CSS.escape(held)}"]`)?.focus();
   }
 
-  #parts(message: ReturnType<typeof messageFor>, models: readonly ModelRow[], runs: readonly RunRow[], note: string): Node[] {
+  #parts(
+    message: ReturnType<typeof messageFor>,
+    models: readonly ModelRow[],
+    runs: readonly RunRow[],
+    note: string,
+  ): Node[] {
     const parts: Node[] = [];
     if (message) parts.push(messageBlock(message));
     else if (models.length === 0) {
-      parts.push(messageBlock({ text: "No model in this kernel yet. Run a cell that makes one, for example model = Net()." }));
+      parts.push(
+        messageBlock({ text: "No model in this kernel yet. Run a cell that makes one, for example model = Net()." }),
+      );
     }
     if (models.length > 0) {
       const items = models.map((model) => modelItem(model, model.name === this.#chosen, () => this.#press(model)));
       parts.push(list("Models", items));
     }
-    if (runs.length > 0) parts.push(list("Runs", runs.map((run) => runItem(run, () => this.#cancel(run)))));
+    if (runs.length > 0)
+      parts.push(
+        list(
+          "Runs",
+          runs.map((run) => runItem(run, () => this.#cancel(run))),
+        ),
+      );
     if (note) parts.push(messageBlock({ text: note }));
     return parts;
   }

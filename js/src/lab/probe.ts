@@ -3,8 +3,8 @@
 import type { Kernel, KernelMessage } from "@jupyterlab/services";
 import type { JSONObject } from "@lumino/coreutils";
 import { PROBES, type Probe, readProbe } from "../core/panel-wire.js";
-import { PATIENCE_MS } from "./tokens.js";
 import { within } from "./timing.js";
+import { PATIENCE_MS } from "./tokens.js";
 
 const ATTACH = "__import__('effwidgets.panel', fromlist=['attach']).attach()";
 
@@ -18,7 +18,8 @@ export async function probe(kernel: Kernel.IKernelConnection): Promise<Probe> {
 /** Let effwidgets register the panel's comms in the kernel. */
 export async function attach(kernel: Kernel.IKernelConnection): Promise<void> {
   const reply = await run(kernel, ATTACH, {}, "Connecting to effwidgets in the kernel");
-  if (reply.status === "error") throw new Error(`effwidgets could not start in the kernel: ${reply.ename}: ${reply.evalue}`);
+  if (reply.status === "error")
+    throw new Error(`effwidgets could not start in the kernel: ${reply.ename}: ${reply.evalue}`);
 }
 
 async function run(

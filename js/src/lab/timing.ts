@@ -7,7 +7,10 @@ export class LateError extends Error {}
 export async function within<T>(promise: Promise<T>, milliseconds: number, what: string): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new LateError(`${what}: no answer within ${milliseconds / 1000} s.`)), milliseconds);
+    timer = setTimeout(
+      () => reject(new LateError(`${what}: no answer within ${milliseconds / 1000} s.`)),
+      milliseconds,
+    );
   });
   try {
     return await Promise.race([promise, late]);

@@ -61,7 +61,9 @@ export function hoverCard(candidate: CandidateRow, context: CardContext): Node[]
     html("b", {}, familyMark(familyName(candidate, context.payload)), candidateTitle(candidate, context.payload)),
     html("div", { class: "effdl-soft" }, candidate.label),
     numbersList(candidate, context),
-    ...(candidate.note ? [html("div", { class: candidate.state === "failed" ? "effdl-bad" : "effdl-soft" }, candidate.note)] : []),
+    ...(candidate.note
+      ? [html("div", { class: candidate.state === "failed" ? "effdl-bad" : "effdl-soft" }, candidate.note)]
+      : []),
   ];
 }
 
@@ -88,9 +90,23 @@ export function cardBody(candidate: CandidateRow): Node[] {
   const parts: Node[] = [];
   if (candidate.steps.length > 0) {
     const items = candidate.steps.map((step) =>
-      html("li", {}, familyMark(step.family), `${step.transform.replaceAll("_", " ")} `, html("b", {}, step.layers.join(", ")), html("span", { class: "effdl-soft" }, ` ${step.settings}`)),
+      html(
+        "li",
+        {},
+        familyMark(step.family),
+        `${step.transform.replaceAll("_", " ")} `,
+        html("b", {}, step.layers.join(", ")),
+        html("span", { class: "effdl-soft" }, ` ${step.settings}`),
+      ),
     );
-    parts.push(html("details", {}, html("summary", {}, `${items.length === 1 ? "1 step" : `${items.length} steps`}`), html("ol", { class: "effdl-steps" }, ...items)));
+    parts.push(
+      html(
+        "details",
+        {},
+        html("summary", {}, `${items.length === 1 ? "1 step" : `${items.length} steps`}`),
+        html("ol", { class: "effdl-steps" }, ...items),
+      ),
+    );
   }
   if (candidate.diff.length > 0) parts.push(diffList(candidate.diff));
   return parts;

@@ -39,7 +39,15 @@ export class Chart {
 
   constructor(resized: () => void, signal: AbortSignal) {
     const tip = svg("path", { d: "M0,0L8,4L0,8z", class: "effdl-tip" });
-    const marker = { id: this.#arrow, viewBox: "0 0 8 8", refX: 6, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto" };
+    const marker = {
+      id: this.#arrow,
+      viewBox: "0 0 8 8",
+      refX: 6,
+      refY: 4,
+      markerWidth: 7,
+      markerHeight: 7,
+      orient: "auto",
+    };
     this.#svg = svg("svg", { role: "img", class: "effdl-svg" }, svg("defs", {}, svg("marker", marker, tip)));
     this.#svg.append(this.#axes, this.#under, this.#marks, this.#over);
     this.root = html("div", { class: "effdl-chart" }, this.#svg);
@@ -104,14 +112,24 @@ export class Chart {
     const first = front[0];
     const last = front.at(-1);
     if (first && last) {
-      const steps = staircase(front).map(([x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`).join("L");
+      const steps = staircase(front)
+        .map(([x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`)
+        .join("L");
       const line = `M${first.x.toFixed(1)},${worse}L${steps}H${plane.right}`;
       parts.push(svg("path", { class: "effdl-side", d: `${line}V${worse}Z` }));
       parts.push(svg("path", { class: "effdl-stairs", d: line }));
     }
     if (model.budget !== null) {
       const at = plane.x.at(model.budget);
-      parts.push(svg("rect", { class: "effdl-beyond", x: at, y: plane.top, width: Math.max(0, plane.right - at), height: plane.bottom - plane.top }));
+      parts.push(
+        svg("rect", {
+          class: "effdl-beyond",
+          x: at,
+          y: plane.top,
+          width: Math.max(0, plane.right - at),
+          height: plane.bottom - plane.top,
+        }),
+      );
       parts.push(svg("line", { class: "effdl-budget", x1: at, x2: at, y1: plane.top - 4, y2: plane.bottom }));
     }
     const target = model.points.find((point) => point.candidate.number === (model.pinned ?? model.hovered));
@@ -163,7 +181,8 @@ export class Chart {
       this.#drawn.set(number, node);
     }
     const known = familyOf(point.dense ? "dense" : family);
-    const shape = state === "failed" || state === "cancelled" ? CROSS : outline(known.shape, point.dense ? MARK + 1.5 : MARK);
+    const shape =
+      state === "failed" || state === "cancelled" ? CROSS : outline(known.shape, point.dense ? MARK + 1.5 : MARK);
     setAll(node, {
       transform: `translate(${at.x.toFixed(1)},${at.y.toFixed(1)})`,
       "data-state": state,
@@ -171,6 +190,7 @@ export class Chart {
       "data-front": point.front,
       "data-dense": point.dense,
       "data-dominated": state === "done" && !point.front && !point.dense,
+      "data-pinned": number === model.pinned,
       "data-beyond": model.budget !== null && point.x !== null && point.x > model.budget,
       "data-cost": point.x,
       "data-score": point.y,
@@ -191,18 +211,36 @@ export class Chart {
     ring(model.pinned, "effdl-ring", 10);
     const dense = model.points.find((point) => point.dense);
     const at = dense && placeOf(dense, plane);
-    if (at) parts.push(svg("text", { class: "effdl-strong", x: Math.min(at.x, plane.right - 12), y: at.y - 13, "text-anchor": "middle" }, "dense"));
+    if (at)
+      parts.push(
+        svg(
+          "text",
+          { class: "effdl-strong", x: Math.min(at.x, plane.right - 12), y: at.y - 13, "text-anchor": "middle" },
+          "dense",
+        ),
+      );
     const label = this.place(model.pinned);
     if (label && model.pinned !== dense?.candidate.number) {
       const side = label.x > plane.right - 40 ? -1 : 1;
       const anchor = side > 0 ? "start" : "end";
-      parts.push(svg("text", { class: "effdl-strong", x: label.x + side * 14, y: label.y + 16, "text-anchor": anchor }, String(model.pinned)));
+      parts.push(
+        svg(
+          "text",
+          { class: "effdl-strong", x: label.x + side * 14, y: label.y + 16, "text-anchor": anchor },
+          String(model.pinned),
+        ),
+      );
     }
     if (model.budget !== null) {
       const x = Math.min(plane.right - 34, Math.max(plane.left + 34, plane.x.at(model.budget)));
       const text = `≤ ${model.axis.write(model.budget)}`;
       parts.push(
-        svg("g", { class: "effdl-handle" }, svg("rect", { x: x - 34, y: plane.top - 20, width: 68, height: 17, rx: 4 }), svg("text", { x, y: plane.top - 7, "text-anchor": "middle" }, text)),
+        svg(
+          "g",
+          { class: "effdl-handle" },
+          svg("rect", { x: x - 34, y: plane.top - 20, width: 68, height: 17, rx: 4 }),
+          svg("text", { x, y: plane.top - 7, "text-anchor": "middle" }, text),
+        ),
       );
     }
     fill(this.#over, ...parts);

@@ -7,6 +7,8 @@ import type { Columns, LayersPayload } from "../core/wire.js";
 export interface Column {
   key: SortKey;
   title: string;
+  /** For narrow places, where the title is long. */
+  short?: string;
   hint: string;
   /** Shown at first; the others can be switched on. */
   first: boolean;
@@ -36,7 +38,7 @@ export function columnsOf(work: Work): Column[] {
     { key: "label", title: "Layer", hint: "Name and kind", first: true, measure: null },
     { key: "outputs", title: "Output", hint: "Shape of the output", first: true, measure: null },
     { key: "calls", title: "Calls", hint: "How often it runs in one forward pass", first: false, measure: null },
-    measure("params", true),
+    { ...measure("params", true), short: "Params" },
     measure("macs", true, work === "flops" ? "FLOPs" : "MACs"),
     measure("saved_bytes", true, "Saved"),
     measure("output_bytes", false, "Output bytes"),

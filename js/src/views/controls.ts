@@ -11,7 +11,12 @@ export interface ButtonOptions {
 }
 
 /** A button. */
-export function button(label: string, options: ButtonOptions, press: () => void, signal: AbortSignal): HTMLButtonElement {
+export function button(
+  label: string,
+  options: ButtonOptions,
+  press: () => void,
+  signal: AbortSignal,
+): HTMLButtonElement {
   const node = html(
     "button",
     {
@@ -70,7 +75,11 @@ export function select(
 }
 
 /** A check box with its label. */
-export function checkBox(label: string, change: (on: boolean) => void, signal: AbortSignal): {
+export function checkBox(
+  label: string,
+  change: (on: boolean) => void,
+  signal: AbortSignal,
+): {
   root: HTMLLabelElement;
   input: HTMLInputElement;
 } {

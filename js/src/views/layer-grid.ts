@@ -85,14 +85,29 @@ export class LayerGrid {
 
   #drawHead(columns: readonly Column[], sort: Sort | null): void {
     const held = this.#head.contains(document.activeElement) ? document.activeElement?.getAttribute("data-sort") : null;
-    fill(this.#cols, ...columns.map((column) => html("col", { class: `effdl-w-${column.measure ? "num" : column.key}` })));
+    fill(
+      this.#cols,
+      ...columns.map((column) =>
+        html("col", { class: `effdl-col-${column.key} effdl-w-${column.measure ? "num" : column.key}` }),
+      ),
+    );
     const cells = columns.map((column) => {
       const on = sort?.key === column.key;
       const arrow = on ? (sort.descending ? " ▾" : " ▴") : "";
       return html(
         "th",
-        { scope: "col", class: `effdl-col-${column.key}`, "aria-sort": on ? (sort.descending ? "descending" : "ascending") : null, title: column.hint },
-        html("button", { type: "button", "data-sort": column.key, "aria-label": `Sort by ${column.title}` }, column.title, html("span", { "aria-hidden": "true" }, arrow)),
+        {
+          scope: "col",
+          class: `effdl-col-${column.key}`,
+          "aria-sort": on ? (sort.descending ? "descending" : "ascending") : null,
+          title: column.hint,
+        },
+        html(
+          "button",
+          { type: "button", "data-sort": column.key, "aria-label": `Sort by ${column.title}` },
+          ...title(column),
+          html("span", { "aria-hidden": "true" }, arrow),
+        ),
       );
     });
     fill(this.#head, ...cells);
@@ -200,11 +215,23 @@ export class LayerGrid {
       else this.#events.fold(row.index, true);
     } else if (event.key === "ArrowLeft") {
       if (row.parent && row.open) this.#events.fold(row.index, false);
-      else this.#moveTo(Math.max(0, this.#rows.findIndex((other) => other.index === up)));
+      else
+        this.#moveTo(
+          Math.max(
+            0,
+            this.#rows.findIndex((other) => other.index === up),
+          ),
+        );
     } else if (event.key === "Enter" || event.key === " ") {
       this.#events.pick(row.index, event.shiftKey ? "range" : event.ctrlKey || event.metaKey ? "toggle" : "only");
     } else if (event.key === "Escape") this.#events.clear();
     else return false;
     return true;
   }
+}
+
+/** The title of a column, with a shorter one for narrow places. */
+function title(column: Column): (HTMLElement | string)[] {
+  if (column.short === undefined) return [column.title];
+  return [html("span", { class: "effdl-long" }, column.title), html("span", { class: "effdl-short" }, column.short)];
 }

@@ -75,7 +75,7 @@ function plainCell(key: string, text: string): HTMLElement {
 }
 
 function measureCell(row: Row, context: RowContext, column: Column): HTMLElement {
-  const cell = html("td", { role: "gridcell", class: "effdl-num" });
+  const cell = html("td", { role: "gridcell", class: `effdl-num effdl-col-${column.key}` });
   const value = column.measure && measured(context.payload, column.measure, row.index, context);
   if (!value) {
     cell.append(html("span", { class: "effdl-muted" }, "–"));

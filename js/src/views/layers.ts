@@ -69,7 +69,12 @@ class LayersView implements Drawn<LayersPayload> {
       },
       signal,
     );
-    this.#filter = html("input", { type: "text", class: "effdl-input", placeholder: "Filter layers…", "aria-label": "Filter layers" });
+    this.#filter = html("input", {
+      type: "text",
+      class: "effdl-input",
+      placeholder: "Filter layers…",
+      "aria-label": "Filter layers",
+    });
     this.#filter.addEventListener("input", () => this.#drawRows(), { signal });
     const ask = (): void => {
       emit.command("suggest", { goal: "macs" });
@@ -191,7 +196,10 @@ class LayersView implements Drawn<LayersPayload> {
   #drawTotals(): void {
     const { totals, uncounted, partial, title } = this.#payload;
     this.#totalsMemo([totals, uncounted, partial, title, this.#work], () => {
-      fill(this.#totals, totalsStrip(this.#payload, this.#work, (name) => this.#jump(name)));
+      fill(
+        this.#totals,
+        totalsStrip(this.#payload, this.#work, (name) => this.#jump(name)),
+      );
     });
   }
 

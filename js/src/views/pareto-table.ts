@@ -35,7 +35,10 @@ export class ParetoTable {
   }
 }
 
-function table(payload: ParetoPayload, options: { front: ReadonlySet<number>; percent: boolean; work: Work }): HTMLElement {
+function table(
+  payload: ParetoPayload,
+  options: { front: ReadonlySet<number>; percent: boolean; work: Work },
+): HTMLElement {
   const axes = payload.axes.map((key) => quantity(key, options.work));
   const titles = ["Candidate", "What", "State", payload.metric, ...axes.map((axis) => axis.title)];
   const rows = payload.candidates.map((candidate) => {
@@ -44,13 +47,33 @@ function table(payload: ParetoPayload, options: { front: ReadonlySet<number>; pe
     return html(
       "tr",
       {},
-      html("th", { scope: "row" }, html("button", { type: "button", class: "effdl-link", "data-pin": candidate.number }, name)),
+      html(
+        "th",
+        { scope: "row" },
+        html("button", { type: "button", class: "effdl-link", "data-pin": candidate.number }, name),
+      ),
       html("td", { class: "effdl-words" }, candidate.label),
       html("td", {}, candidate.state === "done" ? place : candidate.state),
-      html("td", {}, maybeText(candidate.values.score, (value) => scoreText(value, options.percent))),
-      ...axes.map((axis) => html("td", {}, maybeText(candidate.values[axis.key], (value) => axis.write(value * axis.factor)))),
+      html(
+        "td",
+        {},
+        maybeText(candidate.values.score, (value) => scoreText(value, options.percent)),
+      ),
+      ...axes.map((axis) =>
+        html(
+          "td",
+          {},
+          maybeText(candidate.values[axis.key], (value) => axis.write(value * axis.factor)),
+        ),
+      ),
     );
   });
   const head = html("tr", {}, ...titles.map((title) => html("th", { scope: "col" }, title)));
-  return html("table", {}, html("caption", { class: "effdl-sr" }, `Candidates of ${payload.title}`), html("thead", {}, head), html("tbody", {}, ...rows));
+  return html(
+    "table",
+    {},
+    html("caption", { class: "effdl-sr" }, `Candidates of ${payload.title}`),
+    html("thead", {}, head),
+    html("tbody", {}, ...rows),
+  );
 }

@@ -16,7 +16,12 @@ import { ParetoTable } from "./pareto-table.js";
 import { RunBar } from "./run-bar.js";
 
 /** Draw the Pareto view. */
-export function drawPareto(el: HTMLElement, payload: ParetoPayload, emit: Emit, signal: AbortSignal): Drawn<ParetoPayload> {
+export function drawPareto(
+  el: HTMLElement,
+  payload: ParetoPayload,
+  emit: Emit,
+  signal: AbortSignal,
+): Drawn<ParetoPayload> {
   const view = new ParetoView(payload, emit, signal);
   el.replaceChildren(view.root);
   view.update(payload);
@@ -44,7 +49,11 @@ class ParetoView implements Drawn<ParetoPayload> {
   readonly #card = html("aside", { class: "effdl-card", "aria-label": "Chosen candidate" });
   readonly #cardHead = html("div");
   readonly #cardBody = html("div");
-  readonly #cardHint = html("p", { class: "effdl-soft" }, "Click a mark, or walk the front with ← and →, to see what it changes.");
+  readonly #cardHint = html(
+    "p",
+    { class: "effdl-soft" },
+    "Click a mark, or walk the front with ← and →, to see what it changes.",
+  );
   readonly #cardButtons = html("div", { class: "effdl-card-buttons" });
   readonly #apply: HTMLButtonElement;
   readonly #legend = html("div", { class: "effdl-legend" });
@@ -52,7 +61,14 @@ class ParetoView implements Drawn<ParetoPayload> {
   readonly #volume = html("span");
   readonly #knee: HTMLButtonElement;
   readonly #best = html("span");
-  readonly #budgetInput = html("input", { type: "range", min: "0", max: "100", step: "1", value: "100", "aria-label": "Budget" });
+  readonly #budgetInput = html("input", {
+    type: "range",
+    min: "0",
+    max: "100",
+    step: "1",
+    value: "100",
+    "aria-label": "Budget",
+  });
   readonly #log: HTMLInputElement;
   readonly #memo = { axes: memo(), card: memo(), legend: memo(), hover: memo() };
   #payload: ParetoPayload;
@@ -71,29 +87,48 @@ class ParetoView implements Drawn<ParetoPayload> {
     this.#emit = emit;
     this.#signal = signal;
     this.#choices = axisChoices(payload.axes, this.#work);
-    this.#axis = this.#choices[0] ?? axisChoices(["params"], this.#work)[0] ?? { id: "", key: "", title: "", factor: 1, write: String };
+    this.#axis = this.#choices[0] ??
+      axisChoices(["params"], this.#work)[0] ?? { id: "", key: "", title: "", factor: 1, write: String };
     this.#run = new RunBar(emit, signal);
     this.#chart = new Chart(() => this.#draw(), signal);
     this.#table = new ParetoTable((number) => this.#pin(number, false), signal);
     this.#apply = button("Apply this one", { primary: true, command: true }, () => this.#applyPinned(), signal);
-    this.#knee = button("", { className: "effdl-link" }, () => this.#pin(this.#payload.knee[this.#axis.key] ?? null, false), signal);
+    this.#knee = button(
+      "",
+      { className: "effdl-link" },
+      () => this.#pin(this.#payload.knee[this.#axis.key] ?? null, false),
+      signal,
+    );
     const log = checkBox("Log", () => this.#draw(), signal);
     log.root.title = "Logarithmic cost axis";
     this.#log = log.input;
     this.#budgetInput.addEventListener("input", () => this.#draw(), { signal });
     this.#stage.append(this.#chart.root, this.#hover);
     this.#listen(signal);
-    this.#cardButtons.append(this.#apply, button("Unpin", {}, () => this.#pin(null, false), signal));
+    this.#cardButtons.append(
+      this.#apply,
+      button("Unpin", {}, () => this.#pin(null, false), signal),
+    );
     this.#card.append(this.#cardHint, this.#cardHead, this.#cardButtons, this.#cardBody);
     const axisHolder = html("span", { class: "effdl-axis-holder" });
-    const budget = html("label", { class: "effdl-check", title: "Largest cost that you want to pay" }, "Budget", this.#budgetInput);
+    const budget = html(
+      "label",
+      { class: "effdl-check", title: "Largest cost that you want to pay" },
+      "Budget",
+      this.#budgetInput,
+    );
     this.#tools.append(axisHolder, log.root, budget, html("span", { class: "effdl-grow" }), this.#legend);
     this.root.append(
       this.#run.bar,
       html("header", { class: "effdl-head" }, this.#title, this.#run.line, this.#run.buttons),
       this.#run.message,
       this.#tools,
-      html("div", { class: "effdl-split" }, html("div", { class: "effdl-plot" }, this.#stage, this.#empty, this.#said), this.#card),
+      html(
+        "div",
+        { class: "effdl-split" },
+        html("div", { class: "effdl-plot" }, this.#stage, this.#empty, this.#said),
+        this.#card,
+      ),
       this.#table.root,
       html(
         "footer",
@@ -141,7 +176,8 @@ class ParetoView implements Drawn<ParetoPayload> {
     );
     list.value = this.#axis.id;
     const holder = this.#tools.querySelector(".effdl-axis-holder");
-    if (holder) fill(holder, html("label", { class: "effdl-check" }, html("span", { "aria-hidden": "true" }, "Against"), list));
+    if (holder)
+      fill(holder, html("label", { class: "effdl-check" }, html("span", { "aria-hidden": "true" }, "Against"), list));
   }
 
   /** Keep the last change of each hypervolume, so that a reader sees it grow. */
@@ -181,7 +217,11 @@ class ParetoView implements Drawn<ParetoPayload> {
     this.#drawLegend();
     this.#drawFoot();
     const front = new Set(payload.fronts[this.#axis.key] ?? []);
-    this.#table.update(payload, { front, percent: this.#percent, work: this.#axis.id === "macs" ? "macs" : this.#work });
+    this.#table.update(payload, {
+      front,
+      percent: this.#percent,
+      work: this.#axis.id === "macs" ? "macs" : this.#work,
+    });
   }
 
   /** The largest wanted cost; the slider's right end means no limit. */
@@ -210,7 +250,9 @@ class ParetoView implements Drawn<ParetoPayload> {
     const shown = candidate !== undefined && at !== null && number !== this.#pinned;
     show(this.#hover, shown);
     if (!shown || !candidate || !at) return;
-    this.#memo.hover([candidate, this.#axis.id, this.#payload.dense], () => fill(this.#hover, ...hoverCard(candidate, this.#context())));
+    this.#memo.hover([candidate, this.#axis.id, this.#payload.dense], () =>
+      fill(this.#hover, ...hoverCard(candidate, this.#context())),
+    );
     const width = this.#stage.clientWidth || 560;
     const toLeft = at.x > width / 2;
     const low = at.y < 150;
@@ -248,7 +290,8 @@ class ParetoView implements Drawn<ParetoPayload> {
         titles.add(title);
         return [html("span", {}, familyMark(name), title)];
       });
-      if (failed) items.push(html("span", {}, html("span", { class: "effdl-bad", "aria-hidden": "true" }, "✕ "), "Failed"));
+      if (failed)
+        items.push(html("span", {}, html("span", { class: "effdl-bad", "aria-hidden": "true" }, "✕ "), "Failed"));
       if (items.length > 0) items.push(html("span", { class: "effdl-muted" }, "faded: beaten by another"));
       fill(this.#legend, ...items);
     });
@@ -258,19 +301,39 @@ class ParetoView implements Drawn<ParetoPayload> {
     const key = this.#axis.key;
     const volume = this.#payload.hypervolume[key] ?? null;
     const change = this.#volumes.get(key)?.change ?? 0;
-    const grown = change === 0 ? null : html("span", { class: change > 0 ? "effdl-good" : "effdl-bad" }, ` ${change > 0 ? "+" : "\u2212"}${Math.abs(change).toFixed(3)}`);
-    fill(this.#volume, "Hypervolume ", html("b", {}, maybeText(volume, (value) => value.toFixed(3))), grown);
+    const grown =
+      change === 0
+        ? null
+        : html(
+            "span",
+            { class: change > 0 ? "effdl-good" : "effdl-bad" },
+            ` ${change > 0 ? "+" : "\u2212"}${Math.abs(change).toFixed(3)}`,
+          );
+    fill(
+      this.#volume,
+      "Hypervolume ",
+      html(
+        "b",
+        {},
+        maybeText(volume, (value) => value.toFixed(3)),
+      ),
+      grown,
+    );
     this.#volume.title = "Share of the box from the worst score and the dense model's cost that the front dominates";
     const knee = this.#payload.knee[key] ?? null;
     show(this.#knee, knee !== null);
     setText(this.#knee, `Knee: candidate ${knee}`);
     const budget = this.#budget();
-    const within = frontOf(this.#points).filter((point) => budget !== null && point.x <= budget).at(-1);
+    const within = frontOf(this.#points)
+      .filter((point) => budget !== null && point.x <= budget)
+      .at(-1);
     show(this.#best, budget !== null);
     if (budget === null) return;
     const dense = this.#points.filter(isPlaced).find((point) => point.dense);
     const less = within && dense && dense.x > 0 ? ` (${percentText(within.x / dense.x - 1)})` : "";
-    const found = within ? `${candidateTitle(within.candidate, this.#payload).toLowerCase()}, ${scoreText(within.y, this.#percent)}${less}` : "none";
+    const found = within
+      ? `${candidateTitle(within.candidate, this.#payload).toLowerCase()}, ${scoreText(within.y, this.#percent)}${less}`
+      : "none";
     setText(this.#best, `Best within ${this.#axis.write(budget)}: ${found}`);
   }
 
@@ -348,6 +411,7 @@ class ParetoView implements Drawn<ParetoPayload> {
 function emptyText(payload: ParetoPayload): string {
   if (payload.state === "idle") return "Nothing tried yet. Start the search and the candidates appear here.";
   if (payload.state === "running") return "Working on the first candidate. It appears here as soon as it has a score.";
-  if (payload.failed > 0 && payload.done === 0) return "No candidate has a score: all of them failed. The table says why.";
+  if (payload.failed > 0 && payload.done === 0)
+    return "No candidate has a score: all of them failed. The table says why.";
   return "No candidate has a score.";
 }

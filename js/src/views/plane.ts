@@ -51,7 +51,11 @@ function costScale(costs: readonly number[], log: boolean, range: readonly [numb
 }
 
 /** Draw the axes: quiet lines, round numbers, and which way is better. */
-export function drawAxes(plane: Plane, axis: Quantity, metric: { name: string; percent: boolean; better: "higher" | "lower" }): SVGElement[] {
+export function drawAxes(
+  plane: Plane,
+  axis: Quantity,
+  metric: { name: string; percent: boolean; better: "higher" | "lower" },
+): SVGElement[] {
   const { left, right, top, bottom, x, y } = plane;
   const parts: SVGElement[] = [];
   for (const tick of y.ticks) {
@@ -63,7 +67,16 @@ export function drawAxes(plane: Plane, axis: Quantity, metric: { name: string; p
   for (const tick of x.ticks) {
     const at = x.at(tick);
     parts.push(svg("line", { class: "effdl-axis", x1: at, x2: at, y1: bottom, y2: bottom + 4 }));
-    parts.push(svg("text", { x: at, y: bottom + 18, "text-anchor": "middle" }, axis.write(tick).replace(/(\.\d*?)0+(?=\s|$)/, "$1").replace(/\.(?=\s|$)/, "")));
+    parts.push(
+      svg(
+        "text",
+        { x: at, y: bottom + 18, "text-anchor": "middle" },
+        axis
+          .write(tick)
+          .replace(/(\.\d*?)0+(?=\s|$)/, "$1")
+          .replace(/\.(?=\s|$)/, ""),
+      ),
+    );
   }
   parts.push(svg("text", { x: right, y: bottom + 36, "text-anchor": "end" }, `← less is better · ${axis.title}`));
   const sign = metric.better === "higher" ? "↑" : "↓";

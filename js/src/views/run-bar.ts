@@ -7,10 +7,25 @@ import { button } from "./controls.js";
 import { html, setAll, setText, show } from "./dom.js";
 import { type Waiting, waiting } from "./waiting.js";
 
-const ENDED: Record<string, string> = { finished: "Finished", cancelled: "Cancelled", failed: "Stopped by an error", paused: "Paused" };
+const ENDED: Record<string, string> = {
+  finished: "Finished",
+  cancelled: "Cancelled",
+  failed: "Stopped by an error",
+  paused: "Paused",
+};
 
 export class RunBar {
-  readonly bar = html("div", { class: "effdl-progress", role: "progressbar", "aria-label": "Progress", "aria-valuemin": 0, "aria-valuemax": 100 }, html("i"));
+  readonly bar = html(
+    "div",
+    {
+      class: "effdl-progress",
+      role: "progressbar",
+      "aria-label": "Progress",
+      "aria-valuemin": 0,
+      "aria-valuemax": 100,
+    },
+    html("i"),
+  );
   readonly buttons = html("div", { class: "effdl-end effdl-buttons" });
   readonly line = html("span", { class: "effdl-soft" });
   readonly message = html("div", { class: "effdl-status", role: "status" });
@@ -46,7 +61,10 @@ export class RunBar {
     this.bar.style.setProperty("--effdl-share", `${(100 * share).toFixed(1)}%`);
     this.bar.toggleAttribute("data-unknown", state === "running" && planned === 0);
     this.bar.dataset.state = state;
-    setAll(this.bar, { "aria-valuenow": planned > 0 ? Math.round(100 * share) : null, "aria-valuetext": planned > 0 ? `${done} of ${planned}` : null });
+    setAll(this.bar, {
+      "aria-valuenow": planned > 0 ? Math.round(100 * share) : null,
+      "aria-valuetext": planned > 0 ? `${done} of ${planned}` : null,
+    });
     setText(this.line, progressText(payload));
     setText(this.message, payload.message);
     this.message.dataset.state = state;

@@ -15,15 +15,32 @@ export interface Tick {
 export function headings(work: Work): HTMLElement {
   const titles = ["Params", work === "flops" ? "FLOPs" : "MACs", "Peak", "Output error", "Risk"];
   const cells = titles.map((title) => html("span", { class: cellClass(title) }, title));
-  return html("div", { class: "effdl-sugg effdl-sugg-head", "aria-hidden": "true" }, html("span"), html("span", {}, "What and where"), ...cells);
+  return html(
+    "div",
+    { class: "effdl-sugg effdl-sugg-head", "aria-hidden": "true" },
+    html("span"),
+    html("span", {}, "What and where"),
+    ...cells,
+  );
 }
 
 /** Draw a row; the check box is named by the headline. */
 export function suggestionRow(row: SuggestionRow, payload: SuggestionsPayload, work: Work): Tick {
   const input = html("input", { type: "checkbox", "data-index": row.index });
   const applied = payload.applied?.indices.includes(row.index) ?? false;
-  const headline = html("label", { class: "effdl-headline" }, input, familyMark(row.family), html("b", {}, row.headline));
-  const what = html("div", { class: "effdl-what" }, headline, applied ? html("span", { class: "effdl-chip effdl-good" }, "applied") : null);
+  const headline = html(
+    "label",
+    { class: "effdl-headline" },
+    input,
+    familyMark(row.family),
+    html("b", {}, row.headline),
+  );
+  const what = html(
+    "div",
+    { class: "effdl-what" },
+    headline,
+    applied ? html("span", { class: "effdl-chip effdl-good" }, "applied") : null,
+  );
   const why = html("div", { class: "effdl-why" });
   for (const warning of row.warnings) why.append(html("span", { class: "effdl-bad" }, warning), " ");
   why.append(row.reason);
@@ -50,7 +67,11 @@ function numbers(row: SuggestionRow, totals: Totals, work: Work): HTMLElement[] 
       "Output error",
       row.error === null
         ? html("span", { class: "effdl-muted" }, "not measured")
-        : html("span", { title: "Change of the model's outputs on calibration data, as a share of their norm" }, shareText(row.error)),
+        : html(
+            "span",
+            { title: "Change of the model's outputs on calibration data, as a share of their norm" },
+            shareText(row.error),
+          ),
     ),
     cell("Risk", riskPips(row.risk)),
   ];

@@ -32,7 +32,11 @@ class SuggestionsView implements Drawn<SuggestionsPayload> {
   readonly #emit: Emit;
   readonly #signal: AbortSignal;
   readonly #work = preferredWork();
-  readonly #bar = html("div", { class: "effdl-progress", role: "progressbar", "aria-label": "Progress", hidden: true }, html("i"));
+  readonly #bar = html(
+    "div",
+    { class: "effdl-progress", role: "progressbar", "aria-label": "Progress", hidden: true },
+    html("i"),
+  );
   readonly #title = html("h3");
   readonly #count = html("span", { class: "effdl-soft" });
   readonly #goals = html("div", { class: "effdl-end" });
@@ -60,7 +64,12 @@ class SuggestionsView implements Drawn<SuggestionsPayload> {
     this.#emit = emit;
     this.#signal = signal;
     this.#waiting = waiting(this.#pending, signal);
-    this.#apply = button("Apply 0", { primary: true, command: true }, () => this.#send("apply", { indices: this.#indices() }, "Applying…"), signal);
+    this.#apply = button(
+      "Apply 0",
+      { primary: true, command: true },
+      () => this.#send("apply", { indices: this.#indices() }, "Applying…"),
+      signal,
+    );
     this.#undo = button("Undo", { command: true }, () => this.#send("undo", {}, "Undoing…"), signal);
     this.#list.addEventListener("change", (event) => this.#ticked(event), { signal });
     signal.addEventListener("abort", () => clearTimeout(this.#timer), { once: true });
@@ -73,7 +82,15 @@ class SuggestionsView implements Drawn<SuggestionsPayload> {
       this.#skips,
       this.#applied,
       this.#state,
-      html("footer", { class: "effdl-foot" }, this.#chosen, html("span", { class: "effdl-grow" }), this.#pending, this.#undo, this.#apply),
+      html(
+        "footer",
+        { class: "effdl-foot" },
+        this.#chosen,
+        html("span", { class: "effdl-grow" }),
+        this.#pending,
+        this.#undo,
+        this.#apply,
+      ),
     );
   }
 
@@ -158,7 +175,10 @@ class SuggestionsView implements Drawn<SuggestionsPayload> {
     const working = this.#payload.status.state === "working";
     show(this.#head, rows.length > 0);
     show(this.#empty, rows.length === 0);
-    setText(this.#empty, working ? "Looking for places…" : "Nothing found that is worth it for this goal. Below is why.");
+    setText(
+      this.#empty,
+      working ? "Looking for places…" : "Nothing found that is worth it for this goal. Below is why.",
+    );
   }
 
   #drawSkips(): void {
@@ -174,10 +194,16 @@ class SuggestionsView implements Drawn<SuggestionsPayload> {
         return;
       }
       const skipped = applied.skipped.map((reason) => html("li", {}, reason));
-      const line = html("p", {}, html("b", { class: "effdl-good" }, `Applied ${applied.indices.length}: `), outcomeLine(applied, totals, this.#work));
+      const line = html(
+        "p",
+        {},
+        html("b", { class: "effdl-good" }, `Applied ${applied.indices.length}: `),
+        outcomeLine(applied, totals, this.#work),
+      );
       const body = html("section", { class: "effdl-applied", "aria-label": "Applied" }, line);
       if (skipped.length > 0) body.append(html("ul", { class: "effdl-warn", "aria-label": "Not done" }, ...skipped));
-      if (diff.length > 0) body.append(html("details", { open: true }, html("summary", {}, "What changed"), diffList(diff)));
+      if (diff.length > 0)
+        body.append(html("details", { open: true }, html("summary", {}, "What changed"), diffList(diff)));
       fill(this.#applied, body);
     });
   }
@@ -189,7 +215,11 @@ class SuggestionsView implements Drawn<SuggestionsPayload> {
     const known = working && status.planned > 0;
     const share = known ? Math.min(1, status.done / status.planned) : 0;
     this.#bar.toggleAttribute("data-unknown", working && !known);
-    setAll(this.#bar, { "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": known ? Math.round(100 * share) : null });
+    setAll(this.#bar, {
+      "aria-valuemin": 0,
+      "aria-valuemax": 100,
+      "aria-valuenow": known ? Math.round(100 * share) : null,
+    });
     this.#bar.style.setProperty("--effdl-share", `${100 * share}%`);
     const of = known ? ` ${status.done} of ${status.planned}` : "";
     setText(this.#state, status.message + (working ? of : ""));
@@ -215,7 +245,10 @@ class SuggestionsView implements Drawn<SuggestionsPayload> {
       else if (!fits) fill(this.#chosen, `${count} chosen. `, html("span", { class: "effdl-muted" }, "Adding up…"));
       else {
         const lost = preview.skipped.length;
-        const note = lost > 0 ? html("span", { class: "effdl-warn", title: preview.skipped.join("\n") }, ` ${preview.skipped.join(" ")}`) : null;
+        const note =
+          lost > 0
+            ? html("span", { class: "effdl-warn", title: preview.skipped.join("\n") }, ` ${preview.skipped.join(" ")}`)
+            : null;
         fill(this.#chosen, `${count} chosen: `, outcomeLine(preview, totals, this.#work), note);
       }
     });
@@ -236,5 +269,10 @@ function skipList(skips: readonly SkipRow[]): HTMLElement {
       skip.reason,
     ),
   );
-  return html("details", { class: "effdl-skips" }, html("summary", {}, `${skips.length} skipped, why?`), html("ul", {}, ...items));
+  return html(
+    "details",
+    { class: "effdl-skips" },
+    html("summary", {}, `${skips.length} skipped, why?`),
+    html("ul", {}, ...items),
+  );
 }

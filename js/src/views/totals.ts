@@ -22,7 +22,11 @@ export function totalsStrip(payload: LayersPayload, work: Work, jump: (name: str
     const at = tile.at;
     if (at !== null && at !== undefined) {
       const name = at === "" ? payload.title : at;
-      const link = html("button", { type: "button", class: "effdl-link", title: `Show ${name} in the table` }, `at ${name}`);
+      const link = html(
+        "button",
+        { type: "button", class: "effdl-link", title: `Show ${name} in the table` },
+        `at ${name}`,
+      );
       link.addEventListener("click", () => jump(at));
       value.append(link);
     }
@@ -45,7 +49,8 @@ function tilesOf(payload: LayersPayload, work: Work): Tile[] {
     { title: `Training peak${optimizer}`, value: memory(totals.training_peak_bytes), at: totals.training_peak_at },
   ];
   if (totals.latency_s !== null) {
-    const spread = totals.latency_iqr_s === null ? undefined : `± ${secondsText(totals.latency_iqr_s / 2, totals.latency_s)}`;
+    const spread =
+      totals.latency_iqr_s === null ? undefined : `± ${secondsText(totals.latency_iqr_s / 2, totals.latency_s)}`;
     tiles.push({ title: "Latency", value: secondsText(totals.latency_s), note: spread });
   }
   return tiles;

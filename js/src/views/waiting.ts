@@ -23,7 +23,10 @@ export function waiting(node: HTMLElement, signal: AbortSignal): Waiting {
     start(text) {
       clearTimeout(timer);
       setText(node, text);
-      timer = setTimeout(() => setText(node, `${text} The kernel is busy and will answer after its cell.`), PATIENCE_MS);
+      timer = setTimeout(
+        () => setText(node, `${text} The kernel is busy and will answer after its cell.`),
+        PATIENCE_MS,
+      );
     },
     stop,
   };

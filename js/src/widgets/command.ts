@@ -13,7 +13,13 @@ export interface CommandDetail {
 }
 
 /** Send a command. With the extension it gets through while a cell runs; without it waits for the cell's end. */
-export function sendCommand(root: HTMLElement, model: Model, origin: string, verb: string, args: Record<string, unknown>): void {
+export function sendCommand(
+  root: HTMLElement,
+  model: Model,
+  origin: string,
+  verb: string,
+  args: Record<string, unknown>,
+): void {
   const detail: CommandDetail = { origin, verb, args, id: commandId() };
   const event = new CustomEvent(COMMAND_EVENT, { detail, bubbles: true, composed: true, cancelable: true });
   if (root.dispatchEvent(event)) model.send({ kind: "command", ...detail });

@@ -17,7 +17,12 @@ export interface RenderContext {
 }
 
 /** Listen to a model until the signal ends. */
-export function listen(model: Model, event: string, callback: (...values: unknown[]) => void, signal: AbortSignal): void {
+export function listen(
+  model: Model,
+  event: string,
+  callback: (...values: unknown[]) => void,
+  signal: AbortSignal,
+): void {
   model.on(event, callback);
   signal.addEventListener("abort", () => model.off(event, callback), { once: true });
 }

@@ -5,8 +5,8 @@ import type { Chosen } from "../core/screen.js";
 import type { Payload } from "../core/wire.js";
 import { type AnyDrawn, draw } from "../views/index.js";
 import { ALIVE_EVENT, sendCommand } from "./command.js";
-import { GONE, Life } from "./life.js";
 import { listen, type Model, type RenderContext } from "./host.js";
+import { GONE, Life } from "./life.js";
 import { hideTwin } from "./twin.js";
 
 class Widget {
@@ -42,7 +42,8 @@ class Widget {
   /** Tell the page that a live view is here, once it is: the JupyterLab extension opens its channel then. */
   #announce(tries = 100): void {
     if (this.#signal.aborted || tries === 0) return;
-    if (this.#stage.isConnected) this.#stage.dispatchEvent(new CustomEvent(ALIVE_EVENT, { bubbles: true, composed: true }));
+    if (this.#stage.isConnected)
+      this.#stage.dispatchEvent(new CustomEvent(ALIVE_EVENT, { bubbles: true, composed: true }));
     else requestAnimationFrame(() => this.#announce(tries - 1));
   }
 

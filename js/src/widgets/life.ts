@@ -55,6 +55,7 @@ export class Life {
   /** Switch off what would go to the kernel. */
   refresh(): void {
     if (!this.#gone) return;
-    for (const node of this.#stage.querySelectorAll("[data-command]:not([disabled])")) node.setAttribute("disabled", "");
+    for (const node of this.#stage.querySelectorAll("[data-command]:not([disabled])"))
+      node.setAttribute("disabled", "");
   }
 }

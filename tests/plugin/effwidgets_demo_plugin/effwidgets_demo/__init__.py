@@ -1,0 +1,1 @@
+"""One transformation, one metric and one view that join effwidgets by entry points."""

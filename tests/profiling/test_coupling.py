@@ -1,0 +1,282 @@
+"""Groups of layers: what is coupled, what is barred and why; and the proof, by cutting channels out of real models."""
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from effwidgets.profiling import ProfileOptions, as_call, groups_of, make_shadow, profile
+from effwidgets.profiling.calls import run, tensors_in
+from effwidgets.profiling.coupling import coupling_of
+from effwidgets.profiling.opinion import second_opinion
+from effwidgets.records import Group, Member
+from effwidgets.testing.untouched import state_of
+from effwidgets.testing.zoo import MODELS, resnet18, specimen
+
+
+def groups(model, inputs):
+    return {group.name: group for group in groups_of(make_shadow(model), as_call(inputs))}
+
+
+def sides(group):
+    return [(m.layer, m.side, m.repeat, m.start) for m in group.members]
+
+
+def free(found):
+    return {name for name, group in found.items() if group.obstacle is None}
+
+
+OPEN = {
+    "perceptron": {"0", "2"},
+    "residual": {"stem.0", "block1.conv1", "block2.conv1", "block2.conv2"},
+    "inverted_residual": {"stem", "block.expand.0"},
+    "dense_concat": {"first", "second", "third", "mix"},
+    "fire": {"stem", "squeeze", "expand1", "expand3"},
+    "u_net": {"down", "bottom", "up"},
+    "squeeze_excite": {"stem", "reduce", "conv"},
+    "shared_conv": {"stem"},
+    "channel_shuffle": set(),
+    "flatten_head": {"conv1", "conv2", "fc1"},
+    "view_head": {"conv1", "conv2", "fc1"},
+    "stated_view_head": {"conv1", "fc1"},
+    "signal": set(),
+    "vit": {"block.fc1"},
+    "multihead_attention": set(),
+    "transformer_encoder": {"layers.0.linear1", "layers.1.linear1"},
+    "gpt": {"block.fc1"},
+    "gated": {"stem", "gate"},
+    "lstm": set(),
+    "raw_parameter": set(),
+    "frozen": {"0", "2"},
+    "bfloat16": {"0", "2"},
+}
+
+
+@pytest.mark.parametrize("found", MODELS, ids=lambda found: found.name)
+def test_exactly_these_groups_of_the_zoo_are_free(found):
+    model = found.build()
+    before = state_of(model)
+    seen, notes = coupling_of(make_shadow(model), found.inputs())
+    assert free({group.name: group for group in seen}) == OPEN[found.name]
+    assert notes == ()
+    assert before.differences(state_of(model)) == []
+
+
+@pytest.mark.parametrize("found", MODELS, ids=lambda found: found.name)
+def test_channels_of_a_free_group_can_be_cut_out_of_the_model(found):
+    """Silence a channel where it is read, then cut it everywhere the group says: the outputs must be the same."""
+    for group in groups(found.build(), found.inputs()).values():
+        if group.obstacle is not None or group.channels < 2:
+            continue
+        gone = [0, group.channels - 1] if group.channels > 2 else [0]
+        silenced, pruned = found.build(), found.build()
+        for member in group.members:
+            if member.side == "in":
+                weight = silenced.get_submodule(member.layer).weight
+                transposed = isinstance(silenced.get_submodule(member.layer), nn.ConvTranspose2d)
+                with torch.no_grad():
+                    weight.index_fill_(0 if transposed else 1, torch.tensor(entries(member, gone)), 0)
+        cut(pruned, group, gone)
+        with torch.no_grad():
+            expected, got = run(silenced, found.inputs()), run(pruned, found.inputs())
+        # Sums in another order: 1e-5 of the largest output in float32, 8 bits of mantissa in bfloat16.
+        tolerance = 0.02 if got.dtype is torch.bfloat16 else 1e-5
+        assert (expected - got).abs().max() <= tolerance * expected.abs().max(), group
+
+
+def entries(member, channels):
+    return [member.start + channel * member.repeat + k for channel in channels for k in range(member.repeat)]
+
+
+def cut(model, group, gone):
+    """The obvious pruner: keep every entry that is not named, of each tensor along the right dimension."""
+    for member in group.members:
+        layer = model.get_submodule(member.layer)
+        dropped = set(entries(member, gone))
+        depthwise = isinstance(layer, nn.Conv2d) and layer.groups > 1
+        dims = {"weight": 0, "bias": 0, "running_mean": 0, "running_var": 0}
+        if isinstance(layer, nn.ConvTranspose2d):
+            dims["weight"] = 1 if member.side == "out" else 0
+        elif isinstance(layer, nn.Embedding):
+            dims["weight"] = 1
+        elif member.side == "in":
+            dims["weight"] = 1
+        for name, dim in dims.items():
+            tensor = getattr(layer, name, None)
+            if tensor is None or (member.side == "in" and name != "weight"):
+                continue
+            kept = [k for k in range(tensor.shape[dim]) if k not in dropped]
+            smaller = tensor.detach().index_select(dim, torch.tensor(kept))
+            setattr(layer, name, nn.Parameter(smaller) if isinstance(tensor, nn.Parameter) else smaller)
+        if depthwise:
+            layer.groups -= len(dropped)
+
+
+def test_a_residual_sum_couples_all_that_feed_it():
+    found = groups(specimen("residual").build(), specimen("residual").inputs())
+    assert sides(found["stem.0"]) == [
+        ("stem.0", "out", 1, 0),
+        ("block1.conv2", "out", 1, 0),
+        ("stem.1", "out", 1, 0),
+        ("block1.bn2", "out", 1, 0),
+        ("block1.conv1", "in", 1, 0),
+        ("block2.conv1", "in", 1, 0),
+        ("block2.shortcut.0", "in", 1, 0),
+    ]
+    assert found["stem.0"].channels == 8
+
+
+def test_a_concatenation_gives_later_channels_a_later_start():
+    found = groups(specimen("dense_concat").build(), specimen("dense_concat").inputs())
+    assert ("mix", "in", 1, 12) in sides(found["third"])
+    assert ("third", "in", 1, 8) in sides(found["second"])
+
+
+def test_a_flatten_repeats_each_channel_for_the_reader():
+    found = groups(specimen("flatten_head").build(), specimen("flatten_head").inputs())
+    assert sides(found["conv2"]) == [("conv2", "out", 1, 0), ("fc1", "in", 16, 0)]
+
+
+class Net(nn.Module):
+    def __init__(self, function, **layers):
+        super().__init__()
+        self.function = function
+        for name, layer in layers.items():
+            setattr(self, name, layer)
+
+    def forward(self, *args):
+        return self.function(self, *args)
+
+
+def shuffled(net, x):
+    y = net.a(x)
+    return net.b(y.view(len(y), 2, 4, *y.shape[2:]).transpose(1, 2).reshape(y.shape))
+
+
+PICTURE = torch.zeros(2, 3, 6, 6)
+ROWS = torch.zeros(2, 8)
+WORDS = torch.zeros(2, 5, 8)
+
+BARRED = {
+    "reaches the model's output": ("b", Net(lambda n, x: n.b(n.a(x)), a=nn.Linear(8, 6), b=nn.Linear(6, 2)), ROWS),
+    "splits or mixes its channels": ("a", Net(shuffled, a=nn.Conv2d(3, 8, 1), b=nn.Conv2d(8, 8, 1)), PICTURE),
+    "in 2 groups": ("a", Net(lambda n, x: n.b(n.a(x)), a=nn.Conv2d(3, 8, 1), b=nn.Conv2d(8, 8, 1, groups=2)), PICTURE),
+    "attention heads of 'b'": (
+        "a", Net(lambda n, x: n.b(*[n.a(x)] * 3)[0], a=nn.Linear(8, 8), b=nn.MultiheadAttention(8, 2)), WORDS),
+    "recurrent layer 'b'": ("a", Net(lambda n, x: n.b(n.a(x))[0], a=nn.Linear(8, 8), b=nn.LSTM(8, 4)), WORDS),
+    "meets the parameter 'scale'": (
+        "a", Net(lambda n, x: n.b(n.a(x) * n.scale), a=nn.Linear(8, 6), b=nn.Linear(6, 2), scale=nn.Parameter(torch.ones(6))), ROWS),
+    "mean and spread": (
+        "a", Net(lambda n, x: n.b(n.norm(n.a(x))), a=nn.Linear(8, 6), norm=nn.LayerNorm(6), b=nn.Linear(6, 2)), ROWS),
+    "channels no layer makes": ("a", Net(lambda n, x: n.b(n.a(x) + x), a=nn.Linear(8, 8), b=nn.Linear(8, 2)), ROWS),
+    "softmax runs over": ("a", Net(lambda n, x: n.b(n.a(x).softmax(-1)), a=nn.Linear(8, 6), b=nn.Linear(6, 2)), ROWS),
+    "mean runs over": (
+        "a", Net(lambda n, x: n.b(n.a(x) / n.a(x).mean(-1, keepdim=True)), a=nn.Linear(8, 6), b=nn.Linear(6, 2)), ROWS),
+    "product of activations": (
+        "a", Net(lambda n, x: n.b(n.a(x) @ n.a(x).transpose(1, 2)), a=nn.Linear(8, 6), b=nn.Linear(5, 2)), WORDS),
+    "which may mix channels": (
+        "a", Net(lambda n, x: n.b(n.a(x).cumsum(-1)), a=nn.Linear(8, 6), b=nn.Linear(6, 2)), ROWS),
+    "states the size of a reshape": (
+        "a", Net(lambda n, x: n.b(n.a(x).view(-1, 144)), a=nn.Conv2d(3, 4, 1), b=nn.Linear(144, 2)), PICTURE),
+    "some of its channels": (
+        "a", Net(lambda n, x: n.b(n.a(x)[:, :3]), a=nn.Linear(8, 6), b=nn.Linear(3, 2)), ROWS),
+    "also read by": (
+        "a", Net(lambda n, x: n.b(n.a(x)) + 0 * n.a.weight.sum(), a=nn.Linear(8, 6), b=nn.Linear(6, 2)), ROWS),
+    "couples parts": (
+        "a", Net(lambda n, x: n.d(torch.cat([n.a(x), n.b(x)], 1) + n.c(x)), a=nn.Linear(8, 2), b=nn.Linear(8, 4), c=nn.Linear(8, 6), d=nn.Linear(6, 2)), ROWS),
+    "copied into a part": (
+        "a", Net(lambda n, x: n.b(into(torch.zeros(2, 9), n.a(x))), a=nn.Linear(8, 6), b=nn.Linear(9, 2)), ROWS),
+}  # fmt: skip
+
+
+def into(whole, part):
+    whole[:, 3:] = part
+    return whole
+
+
+@pytest.mark.parametrize("reason", BARRED)
+def test_an_obstacle_says_in_words_why(reason):
+    name, model, inputs = BARRED[reason]
+    assert reason in groups(model, inputs)[name].obstacle
+
+
+def test_a_tied_weight_bars_both_layers():
+    first, second = nn.Linear(8, 8), nn.Linear(8, 8)
+    second.weight = first.weight
+    found = groups(nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), nn.Linear(8, 2)), ROWS)
+    assert "tied to that of" in found["0"].obstacle
+    assert "tied to that of" in found["2"].obstacle
+
+
+def test_removing_the_obstacle_frees_the_group():
+    layers = {"a": nn.Conv2d(3, 8, 1), "b": nn.Conv2d(8, 8, 1)}
+    assert groups(Net(lambda n, x: n.b(n.a(x)), **layers), PICTURE)["a"].obstacle is None
+    layers = {"a": nn.Linear(8, 6), "norm": nn.BatchNorm1d(6), "b": nn.Linear(6, 2)}
+    assert groups(Net(lambda n, x: n.b(n.norm(n.a(x))), **layers), ROWS)["a"].obstacle is None
+
+
+def test_dropout_in_training_mode_is_no_obstacle():
+    model = nn.Sequential(nn.Linear(8, 6), nn.Dropout(0.5), nn.Linear(6, 2)).train()
+    shadow = make_shadow(model)
+    assert groups_of(shadow, as_call(ROWS))[0].obstacle is None
+    assert shadow.model.training
+
+
+def test_a_pixel_shuffle_and_a_channel_permutation_bar():
+    model = Net(lambda n, x: n.b(n.a(x)[:, torch.tensor([1, 0, 2, 3])]), a=nn.Conv2d(3, 4, 1), b=nn.Conv2d(4, 2, 1))
+    assert groups(model, PICTURE)["a"].obstacle
+    assert groups(nn.Sequential(nn.Conv2d(3, 8, 1), nn.PixelShuffle(2), nn.Conv2d(2, 4, 1)), PICTURE)["0"].obstacle
+
+
+def test_a_forward_that_cannot_be_followed_becomes_a_note():
+    model = Net(lambda n, x: n.a(x) if n.a(x).sum() > 0 else x, a=nn.Linear(8, 8))
+    seen, notes = coupling_of(make_shadow(model), as_call(ROWS))
+    assert seen == ()
+    assert "is not known (DataDependent" in notes[0]
+    assert profile(model, ROWS).groups == ()
+
+
+def test_torch_pruning_is_asked_and_a_difference_bars_the_group():
+    found = specimen("residual")
+    shadow = make_shadow(found.build())
+    group = next(g for g in groups_of(shadow, found.inputs()) if g.name == "block1.conv1")
+    wrong = Group(name=group.name, channels=8, members=(*group.members, Member(layer="head", side="in")))
+    assert second_opinion(shadow, found.inputs(), (group,)) == ((group,), ())
+    ((barred,), notes) = second_opinion(shadow, found.inputs(), (wrong,))
+    assert barred.obstacle == "torch-pruning's dependency graph and ours differ about head"
+    assert notes == ()
+
+
+def test_torch_pruning_failing_is_a_note_and_leaves_the_groups(monkeypatch):
+    import torch_pruning
+
+    def breaks(*_args, **_kwargs):
+        raise IndexError("somewhere inside")
+
+    monkeypatch.setattr(torch_pruning.DependencyGraph, "build_dependency", breaks)
+    found = specimen("residual")
+    seen, notes = coupling_of(make_shadow(found.build()), found.inputs())
+    assert free({group.name: group for group in seen}) == OPEN["residual"]
+    assert "somewhere inside" in notes[0]
+
+
+def test_a_shadow_is_as_it_was_after_its_groups_were_found():
+    found = specimen("frozen")
+    shadow = make_shadow(found.build().train())
+    before = [(id(p), p.requires_grad) for p in shadow.model.parameters()]
+    groups_of(shadow, found.inputs())
+    assert [(id(p), p.requires_grad) for p in shadow.model.parameters()] == before
+    assert all(module.training for module in shadow.model.modules())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in shadow.model.modules())
+
+
+def test_a_resnet18_is_grouped_and_profiles_without_groups_have_none():
+    seen = profile(resnet18(), torch.zeros(1, 3, 64, 64))
+    assert len(seen.groups) == 13
+    assert [group.channels for group in seen.groups if group.obstacle] == [1000]
+    assert profile(resnet18(), torch.zeros(1, 3, 64, 64), options=ProfileOptions(groups=False)).groups == ()
+    assert copy.deepcopy(seen.groups) == seen.groups
+    assert next(tensors_in(torch.zeros(1))).shape == (1,)
+    assert F.relu(torch.zeros(1)).item() == 0

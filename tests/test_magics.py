@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.testing.globalipapp import start_ipython
+from torch import nn
+
+from effwidgets.errors import EffError, InputError, UnknownNameError
+from effwidgets.magics import WORDS, effdl
+from effwidgets.records import Profile, Suggestions
+
+
+@pytest.fixture
+def names() -> dict[str, Any]:
+    model = nn.Sequential(nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 8))
+    return {"model": model, "x": torch.ones(4, 32), "torch": torch, "nn": nn}
+
+
+def test_profile_returns_the_profile(names: dict[str, Any]) -> None:
+    profile = effdl("profile model x", names=names)
+    assert isinstance(profile, Profile)
+    assert profile.cost.macs == 4 * (32 * 32 + 32 * 8)
+
+
+def test_an_expression_with_spaces_is_quoted_and_several_inputs_are_a_tuple(names: dict[str, Any]) -> None:
+    names["two"] = nn.Bilinear(3, 5, 2)
+    profile = effdl("profile two 'torch.ones(2, 3)' 'torch.ones(2, 5)'", names=names)
+    assert profile.inputs == ((2, 3), (2, 5))
+
+
+def test_the_whole_way_by_words(names: dict[str, Any], tmp_path: Path) -> None:
+    found = effdl("suggest model x --goal params", names=names)
+    assert isinstance(found, Suggestions)
+    assert found.goal == "params"
+    names["applied"] = effdl("apply model --pick 0", names=names)
+    assert effdl("apply model", names=names) is names["applied"]
+    effdl(f"save applied '{tmp_path / 'small'}'", names=names)
+    names["build"] = lambda: nn.Sequential(nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 8))
+    again = effdl(f"load '{tmp_path / 'small'}' build", names=names)
+    assert torch.equal(again(names["x"]), names["applied"].model.eval()(names["x"]))
+    assert effdl("undo model", names=names) is None
+    page = effdl(f"report applied.profile '{tmp_path / 'a.html'}'", names=names)
+    assert "Linear" in Path(page).read_text()
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("profil model x", "Did you mean 'profile'"),
+        ("profile modell x", "Did you mean model"),
+        ("profile x x", "x is Tensor; a torch.nn.Module was expected"),
+        ("profile model x --quick", "Unrecognized arguments: --quick"),
+        ("profile 'model", "Close the quotes"),
+        ("profile model x(", "is no expression"),
+        ("suggest model x --goal beauty", "beauty"),
+        ("apply model --pick one", "numbers such as 0,2"),
+        ("apply model --pick 99", "There is no suggestion 99"),
+        ("explore model x", "--evaluate"),
+        ("pareto model", "no search of this model yet"),
+        ("help profil", "Did you mean 'profile'"),
+    ],
+)
+def test_a_wrong_line_is_answered_with_what_to_write(names: dict[str, Any], line: str, message: str) -> None:
+    effdl("suggest model x", names=names)
+    with pytest.raises(InputError, match=message):
+        effdl(line, names=names)
+
+
+def test_an_unknown_word_names_all_the_known_ones(names: dict[str, Any]) -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        effdl("fly", names=names)
+    assert set(caught.value.known) == set(WORDS)
+
+
+def test_a_cell_is_run_before_its_line(names: dict[str, Any]) -> None:
+    profile = effdl("profile made x", "made = nn.Linear(32, 2)", names=names)
+    assert profile.model == "Linear"
+
+
+def test_help_tells_every_word(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    effdl("", names=names)
+    told = capsys.readouterr().out
+    assert all(word in told for word in WORDS)
+    effdl("help suggest", names=names)
+    assert "--goal" in capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def shell() -> InteractiveShell:
+    found = start_ipython() or InteractiveShell.instance()
+    found.run_line_magic("load_ext", "effwidgets")
+    return found
+
+
+def test_in_ipython_it_returns_values_shows_errors_in_a_line_and_can_be_unloaded(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shell.user_ns.update(net=nn.Linear(4, 2), batch=torch.ones(1, 4))
+    shell.run_cell("p = %effdl profile net batch")
+    assert shell.user_ns["p"].cost.macs == 8
+    result = shell.run_cell("%effdl profile nett batch")
+    assert isinstance(result.error_in_exec, EffError)
+    shown = capsys.readouterr().out
+    assert "Did you mean net" in shown
+    assert "magics.py" not in shown
+    shell.run_cell("%effdl trace")
+    assert "magics.py" in capsys.readouterr().out
+    assert "%effdl suggest" in (shell.find_line_magic("effdl").__doc__ or "")
+    shell.run_line_magic("unload_ext", "effwidgets")
+    assert shell.find_line_magic("effdl") is None
