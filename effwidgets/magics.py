@@ -96,7 +96,8 @@ def _profile(args: argparse.Namespace, scope: _Scope) -> Any:
 
 def _suggest(args: argparse.Namespace, scope: _Scope) -> Suggestions:
     calibration = scope.value(args.calibration) if args.calibration else None
-    return suggest(scope.model(args.model), scope.inputs(args.inputs), goal=args.goal, calibration=calibration)
+    model, inputs = scope.model(args.model), scope.inputs(args.inputs)
+    return suggest(model, inputs, goal=args.goal, budget=args.budget, calibration=calibration)
 
 
 def _apply(args: argparse.Namespace, scope: _Scope) -> Any:
@@ -189,6 +190,7 @@ def _words() -> dict[str, _Word]:
         .takes("model", **model)
         .takes("inputs", **inputs)
         .takes("--goal", default="macs", help="what to save: macs, params, param_bytes, inference_peak_bytes")
+        .takes("--budget", help="what the goal may be afterwards, such as 40%% or 1.2M")
         .takes("--calibration", **calibration),
         _Word("apply", "Apply suggestions to a copy; without --pick or --plan, return what was applied last.", _apply)
         .takes("model", **model)

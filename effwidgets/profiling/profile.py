@@ -7,6 +7,7 @@ from typing import Final
 
 import torch
 from torch import nn
+from torch.utils._python_dispatch import _disable_current_modes
 
 from effwidgets.errors import Cancelled, EffError, UnknownNameError
 from effwidgets.profiling.calls import Call, Inputs, as_call, run, shapes_of, tensors_in
@@ -72,7 +73,11 @@ def profile(model: nn.Module, inputs: Inputs, *, options: ProfileOptions = Profi
     >>> layer.cost.params, layer.cost.macs
     (36, 64)
     """
-    call = as_call(inputs)
+    with _disable_current_modes():  # a forward may profile another model
+        return _profile(model, as_call(inputs), options)
+
+
+def _profile(model: nn.Module, call: Call, options: ProfileOptions) -> Profile:
     if options.optimizer not in OPTIMIZERS:
         raise UnknownNameError("optimizer", options.optimizer, OPTIMIZERS)
     shadow = make_shadow(model)
@@ -93,6 +98,11 @@ def profile_shadow(shadow: Shadow, call: Call, options: ProfileOptions = Profile
     Raises:
         ModelError: the forward raised, or asked for values that a shadow has not.
     """
+    with _disable_current_modes():
+        return _profile_shadow(shadow, call, options)
+
+
+def _profile_shadow(shadow: Shadow, call: Call, options: ProfileOptions) -> Profile:
     fake = shadow.fake(call)
     with shadow.mode:
         findings = _look(shadow.model, fake, Values(shadow.mode), options)
@@ -193,7 +203,9 @@ def _assemble(
             optimizer=None if training is None else options.optimizer,
         ),
         uncounted=tuple(
-            Uncounted(op=op, times=times, layer=tally.name) for tally in tallies for op, times in tally.uncounted.items()
+            Uncounted(op=op, times=times, layer=tally.name)
+            for tally in tallies
+            for op, times in tally.uncounted.items()
         ),
         notes=tuple(findings.notes),
         origin=options.origin,

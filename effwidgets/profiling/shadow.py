@@ -171,7 +171,9 @@ def _copy_module(module: nn.Module, memo: Memo) -> Any:
     cls = type(module)
     own = cls.__module__.startswith("torch.nn.modules.")
     hooked = any(hasattr(cls, name) for name in ("__deepcopy__", "__copy__"))
-    if hooked or (not own and (cls.__setstate__ is not nn.Module.__setstate__ or cls.__reduce__ is not object.__reduce__)):
+    if hooked or (
+        not own and (cls.__setstate__ is not nn.Module.__setstate__ or cls.__reduce__ is not object.__reduce__)
+    ):
         return copy.deepcopy(module, memo)
     twin: nn.Module = cls.__new__(cls)
     memo[id(module)] = twin

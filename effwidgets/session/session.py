@@ -126,7 +126,14 @@ class Session:
         self._profile = profile_model(self.model, self.call(inputs), options=named)
         return self._profile
 
-    def suggest(self, inputs: Inputs | None = None, *, goal: str = "macs", calibration: object = None) -> Suggestions:
+    def suggest(
+        self,
+        inputs: Inputs | None = None,
+        *,
+        goal: str = "macs",
+        budget: float | str | None = None,
+        calibration: object = None,
+    ) -> Suggestions:
         """Rank what could be done; see `effwidgets.suggest`."""
         from effwidgets.search import suggest
 

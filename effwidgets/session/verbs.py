@@ -47,7 +47,12 @@ def profile(model: nn.Module, inputs: Inputs | None = None, *, options: ProfileO
 
 
 def suggest(
-    model: nn.Module, inputs: Inputs | None = None, *, goal: str = "macs", calibration: object = None
+    model: nn.Module,
+    inputs: Inputs | None = None,
+    *,
+    goal: str = "macs",
+    budget: float | str | None = None,
+    calibration: object = None,
 ) -> Suggestions:
     """Rank places where the model could be factored, pruned or narrowed, with what each saves and costs.
 
@@ -55,13 +60,15 @@ def suggest(
         model: any ``torch.nn.Module``.
         inputs: as in `profile`; left out: the call seen last.
         goal: the cost to save: "macs", "params", "param_bytes", "inference_peak_bytes".
+        budget: what the goal may be afterwards: a share (0.4 or "40%") or an amount ("1.2M"); the suggestions that keep
+            it are `Suggestions.chosen`.
         calibration: real inputs, on which the change of the outputs is measured: a batch, a list of batches or a
             ``DataLoader``. Left out: ``inputs`` themselves.
 
     Returns:
         `Suggestions`, best first, and a `Skip` with a reason for each place where nothing is offered.
     """
-    return session_of(model).suggest(inputs, goal=goal, calibration=calibration)
+    return session_of(model).suggest(inputs, goal=goal, budget=budget, calibration=calibration)
 
 
 def apply(

@@ -27,6 +27,7 @@ from effwidgets.transforms.surgery import (
 
 __all__ = ["Factorization", "Stage", "bytes_each", "positions", "weight_shape"]
 
+_BOTH = 2  # gradients: of the weight and of the inputs
 _SMALL = 4  # a full rank of three leaves nothing to choose from
 
 
@@ -71,7 +72,7 @@ class Factorization(ABC):
     name: ClassVar[str]
     family: ClassVar[str]
     phase: ClassVar[Literal["structure", "format", "schedule"]] = "structure"
-    exact: ClassVar[frozenset[str]] = frozenset({"params", "param_bytes", "macs"})
+    exact: ClassVar[frozenset[str]] = frozenset({"params", "param_bytes", "macs", "backward_macs", "saved_bytes"})
     reads: ClassVar[frozenset[str]] = frozenset()
     classes: ClassVar[tuple[type[nn.Module], ...]]
     ranks: ClassVar[tuple[str, ...]]
@@ -194,11 +195,24 @@ class Factorization(ABC):
         return plain_obstacle(module) or (f"its weight is tied to {tied[0]}" if tied else None)
 
     def _change(self, layer: LayerProfile, ranks: Sequence[int]) -> Cost:
-        stages = self.stages(layer, ranks)
-        params = sum(prod(stage.weight) for stage in stages) - prod(weight_shape(layer))
-        macs = sum(prod(stage.weight) * stage.positions for stage in stages) - layer.self_cost.macs
-        each = bytes_each(next(tensor.dtype for tensor in layer.tensors if tensor.name == "weight"))
-        return Cost(params=params, param_bytes=params * each, macs=macs)
+        weight = next(tensor for tensor in layer.tensors if tensor.name == "weight")
+        stages, each, own = self.stages(layer, ranks), bytes_each(weight.dtype), layer.self_cost
+        params = sum(prod(stage.weight) for stage in stages) - prod(weight.shape)
+        first, *others = (prod(stage.weight) * stage.positions for stage in stages)
+        # A backward costs as much again for each gradient: of the weight, and of the inputs where they have one. What
+        # the layer had the first factor has; the inputs of the others have one whenever the weights before them do.
+        ratio = own.backward_macs // own.macs
+        learns = weight.trainable and ratio > 0
+        # Between the factors an activation is kept, for the gradient of the weight behind it.
+        numbers = weight.shape[0] * (own.macs // prod(weight.shape))  # that the layer returns in all its calls
+        between = sum(stage.weight[0] * stage.positions for stage in stages[:-1])
+        return Cost(
+            params=params,
+            param_bytes=params * each,
+            macs=first + sum(others) - own.macs,
+            backward_macs=ratio * first + (_BOTH if learns else ratio) * sum(others) - own.backward_macs,
+            saved_bytes=between * (own.output_bytes // numbers) if learns else 0,
+        )
 
     def _too_little(self, layer: LayerProfile) -> str | None:
         out, into, *_ = weight_shape(layer)

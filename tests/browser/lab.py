@@ -105,10 +105,10 @@ class Lab:
                 time.sleep(0.2)
         raise AssertionError(f"JupyterLab did not start: {(self.home / 'server.log').read_text()[-3000:]}")
 
-    def write(self, name: str, cells: list[str]) -> str:
+    def write(self, name: str, cells: list[str], kernel: str = "python3") -> str:
         """Lay a notebook with these code cells into the working folder."""
         book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-        book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        book.metadata["kernelspec"] = {"name": kernel, "display_name": kernel, "language": "python"}
         nbformat.write(book, self.work / name)
         return name
 

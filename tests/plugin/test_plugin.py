@@ -31,7 +31,7 @@ def installed(tmp_path: Path) -> Path:
 
 def run(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
     found = os.environ | {"PYTHONPATH": str(folder)}
-    command = [sys.executable, "-W", "error", *args]
+    command = [sys.executable, "-P", "-W", "error", *args]  # -P: not the folder of the script, but what is installed
     return subprocess.run(command, env=found, capture_output=True, text=True, check=False)  # noqa: S603  ours
 
 

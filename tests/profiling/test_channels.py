@@ -107,7 +107,9 @@ def test_a_reshape_never_says_something_else_than_the_numbers_do(before, place, 
             continue
         ((channels, repeat),) = one
         assert channels.root.count * repeat == sizes[dim]
-        expected = (torch.arange(sizes[dim]) // repeat).reshape([sizes[dim] if d == dim else 1 for d in range(len(sizes))])
+        expected = (torch.arange(sizes[dim]) // repeat).reshape(
+            [sizes[dim] if d == dim else 1 for d in range(len(sizes))]
+        )
         assert torch.equal(after, expected.expand(sizes))
     if all(one is None for one in found) and count > 1:
         assert held[0][0].obstacle is not None

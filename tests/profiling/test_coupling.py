@@ -1,14 +1,11 @@
 """Groups of layers: what is coupled, what is barred and why; and the proof, by cutting channels out of real models."""
 
-import copy
-
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from effwidgets.profiling import ProfileOptions, as_call, groups_of, make_shadow, profile
-from effwidgets.profiling.calls import run, tensors_in
+from effwidgets.profiling.calls import run
 from effwidgets.profiling.coupling import coupling_of
 from effwidgets.profiling.opinion import second_opinion
 from effwidgets.records import Group, Member
@@ -172,7 +169,7 @@ BARRED = {
         "a", Net(lambda n, x: n.b(n.norm(n.a(x))), a=nn.Linear(8, 6), norm=nn.LayerNorm(6), b=nn.Linear(6, 2)), ROWS),
     "channels no layer makes": ("a", Net(lambda n, x: n.b(n.a(x) + x), a=nn.Linear(8, 8), b=nn.Linear(8, 2)), ROWS),
     "softmax runs over": ("a", Net(lambda n, x: n.b(n.a(x).softmax(-1)), a=nn.Linear(8, 6), b=nn.Linear(6, 2)), ROWS),
-    "mean runs over": (
+    "norm runs over": (
         "a", Net(lambda n, x: n.b(n.a(x) / n.a(x).mean(-1, keepdim=True)), a=nn.Linear(8, 6), b=nn.Linear(6, 2)), ROWS),
     "product of activations": (
         "a", Net(lambda n, x: n.b(n.a(x) @ n.a(x).transpose(1, 2)), a=nn.Linear(8, 6), b=nn.Linear(5, 2)), WORDS),
@@ -277,6 +274,3 @@ def test_a_resnet18_is_grouped_and_profiles_without_groups_have_none():
     assert len(seen.groups) == 13
     assert [group.channels for group in seen.groups if group.obstacle] == [1000]
     assert profile(resnet18(), torch.zeros(1, 3, 64, 64), options=ProfileOptions(groups=False)).groups == ()
-    assert copy.deepcopy(seen.groups) == seen.groups
-    assert next(tensors_in(torch.zeros(1))).shape == (1,)
-    assert F.relu(torch.zeros(1)).item() == 0

@@ -58,7 +58,11 @@ FORWARD = {
     "einsum": (Function(lambda a, b: torch.einsum("bij,bkj->bik", a, b)), (t(3, 4, 8), t(3, 5, 8)), 3 * 4 * 8 * 5),
     "bilinear": (nn.Bilinear(3, 4, 5), (t(2, 3), t(2, 4)), 2 * 3 * 4 * 5),
     "cdist": (Function(torch.cdist), (t(5, 3), t(7, 3)), 5 * 7 * 3),
-    "attention": (Function(F.scaled_dot_product_attention), (t(2, 4, 6, 8), t(2, 4, 7, 8), t(2, 4, 7, 8)), 8 * 6 * 7 * 16),
+    "attention": (
+        Function(F.scaled_dot_product_attention),
+        (t(2, 4, 6, 8), t(2, 4, 7, 8), t(2, 4, 7, 8)),
+        8 * 6 * 7 * 16,
+    ),
     "attention with grouped queries": (
         Function(lambda q, k: F.scaled_dot_product_attention(q, k, k, enable_gqa=True)),
         (t(2, 8, 16, 4), t(2, 2, 16, 4)),
@@ -74,7 +78,11 @@ FORWARD = {
         (t(1, 2, 6, 4), t(1, 2, 6, 4), t(1, 2, 6, 10)),
         2 * 6 * 6 * 14,
     ),
-    "nn.MultiheadAttention": (nn.MultiheadAttention(16, 4, batch_first=True), (t(2, 5, 16),) * 3, 10 * 4 * 256 + 2 * 2 * 25 * 16),
+    "nn.MultiheadAttention": (
+        nn.MultiheadAttention(16, 4, batch_first=True),
+        (t(2, 5, 16),) * 3,
+        10 * 4 * 256 + 2 * 2 * 25 * 16,
+    ),
     "nn.TransformerEncoderLayer": (
         nn.TransformerEncoderLayer(16, 4, 32, batch_first=True),
         (t(2, 5, 16),),
@@ -86,13 +94,21 @@ FORWARD = {
         2 * (10 * (4 * 256 + 2 * 512) + 2 * 2 * 25 * 16),
     ),
     "lstm": (nn.LSTM(8, 16, 2), (t(4, 2, 8),), 8 * (64 * 24 + 64 * 32)),
-    "lstm, both directions, batch first": (nn.LSTM(8, 16, bidirectional=True, batch_first=True), (t(2, 4, 8),), 2 * 8 * 64 * 24),
+    "lstm, both directions, batch first": (
+        nn.LSTM(8, 16, bidirectional=True, batch_first=True),
+        (t(2, 4, 8),),
+        2 * 8 * 64 * 24,
+    ),
     "lstm with projections": (nn.LSTM(8, 16, proj_size=4), (t(4, 2, 8),), 8 * (64 * 12 + 16 * 4)),
     "gru": (nn.GRU(8, 16), (t(4, 2, 8),), 8 * 48 * 24),
     "rnn": (nn.RNN(8, 16), (t(4, 2, 8),), 8 * 16 * 24),
     "lstm cell": (nn.LSTMCell(8, 16), (t(4, 8),), 4 * 64 * 24),
     "gru cell": (nn.GRUCell(8, 16), (t(4, 8),), 4 * 48 * 24),
-    "inside inference_mode": (Function(torch.inference_mode()(lambda a, w: F.linear(a, w) @ w)), (t(2, 5, 8), t(8, 8)), 2 * 10 * 64),
+    "inside inference_mode": (
+        Function(torch.inference_mode()(lambda a, w: F.linear(a, w) @ w)),
+        (t(2, 5, 8), t(8, 8)),
+        2 * 10 * 64,
+    ),
     "embedding": (nn.Embedding(10, 4), (torch.zeros(3, 2, dtype=torch.long),), 0),
     "layer norm": (nn.LayerNorm(8), (t(4, 8),), 0),
 }

@@ -1,6 +1,5 @@
 """The numbers of a profile against arithmetic and against other people's trackers; and what it leaves behind: nothing."""
 
-import copy
 import dataclasses
 import gc
 import threading
@@ -56,7 +55,9 @@ def test_twice_the_batch_is_twice_the_work_and_the_same_parameters(found):
 @EACH
 def test_parameter_bytes_count_each_storage_once(found):
     model = found.build()
-    storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in (*model.parameters(), *model.buffers())}
+    storages = {
+        t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in (*model.parameters(), *model.buffers())
+    }
     assert profile(model, found.inputs(), options=QUICK).memory.param_bytes == sum(storages.values())
 
 
@@ -77,7 +78,11 @@ ORACLE = pytest.mark.parametrize("found", [m for m in MODELS if m.name != "lstm"
 
 def beside_what_stands(snapshot, call):
     """Bytes of a tracker's snapshot without parameters, buffers and the inputs, which it files under Other."""
-    total = sum(size for kind, size in snapshot.items() if str(getattr(kind, "value", kind)) not in ("Parameter", "Buffer", "Total"))
+    total = sum(
+        size
+        for kind, size in snapshot.items()
+        if str(getattr(kind, "value", kind)) not in ("Parameter", "Buffer", "Total")
+    )
     return total - sum(tensor.untyped_storage().nbytes() for tensor in tensors_in(call))
 
 
@@ -505,7 +510,13 @@ def test_latency_is_measured_only_when_asked_for():
 
 def test_an_instruction_of_a_model_of_transformers_needs_no_masks_by_hand():
     transformers = pytest.importorskip("transformers")
-    small = {"vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    small = {
+        "vocab_size": 50,
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+    }
     bert = transformers.BertModel(transformers.BertConfig(**small))
     ids = torch.randint(50, (2, 6), generator=torch.Generator().manual_seed(0))
     batch = transformers.BatchEncoding({"input_ids": ids, "attention_mask": torch.ones_like(ids)})
@@ -514,9 +525,10 @@ def test_an_instruction_of_a_model_of_transformers_needs_no_masks_by_hand():
     assert seen.cost.macs == 12 * (4 * 16 * 16 + 2 * 16 * 32) + 2 * (2 * 6 * 6 * 16) + 2 * 16 * 16
     assert (seen.notes, seen.uncounted) == ((), ())
 
-    config = transformers.GPT2Config(vocab_size=50, n_embd=16, n_layer=1, n_head=2, n_positions=8, bos_token_id=0, eos_token_id=0)
+    config = transformers.GPT2Config(
+        vocab_size=50, n_embd=16, n_layer=1, n_head=2, n_positions=8, bos_token_id=0, eos_token_id=0
+    )
     gpt = transformers.GPT2LMHeadModel(config)
     seen = profile(gpt, {"input_ids": ids}, options=QUICK)
     assert seen.cost.macs == 12 * 12 * 16 * 16 + 2 * (2 * 6 * 6 * 16) + 12 * 16 * 50
     assert (seen.notes, seen.uncounted) == ((), ())
-    assert copy.deepcopy(gpt) is not gpt

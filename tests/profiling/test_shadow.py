@@ -83,7 +83,10 @@ def test_plain_tensor_attributes_become_fake_too():
 
 def test_recurrent_layers_run_on_their_own_fake_weights():
     shadow = make_shadow(nn.GRU(3, 4)).model
-    assert all(weight is getattr(shadow, name) for weight, name in zip(shadow._flat_weights, shadow._flat_weights_names, strict=True))
+    assert all(
+        weight is getattr(shadow, name)
+        for weight, name in zip(shadow._flat_weights, shadow._flat_weights_names, strict=True)
+    )
 
 
 def test_a_module_with_its_own_way_of_being_copied_is_asked():
