@@ -1,4 +1,6 @@
-"""What `import effwidgets` adds to `import torch`. Peer: `import torch` in the same process, fresh processes interleaved.
+"""What `import effwidgets` adds to `import torch`.
+
+Peer: `import torch` in the same process; fresh processes.
 
 Claim: under 0.25 of the time that torch itself takes.
 """
@@ -21,7 +23,7 @@ ROUNDS = 7
 def main() -> None:
     pairs = []
     for _ in range(ROUNDS):
-        run = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)  # noqa: S603
+        run = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)
         pairs.append(tuple(map(float, run.stdout.split())))
     ratios = sorted(ours / torch for torch, ours in pairs)
     median = statistics.median(ratios)

@@ -278,7 +278,8 @@ def _magic(shell: InteractiveShell) -> Callable[[str, str | None], Any]:
 
 def register(shell: InteractiveShell) -> None:
     """Add ``%effdl`` and ``%%effdl`` to ``shell``."""
-    shell.register_magic_function(_magic(shell), "line_cell", "effdl")
+    add: Any = shell.register_magic_function
+    add(_magic(shell), "line_cell", "effdl")
 
 
 def unregister(shell: InteractiveShell) -> None:

@@ -45,10 +45,10 @@ def _short(value: object) -> str:
     return type(value).__name__
 
 
-def as_call(inputs: Inputs) -> Call:
+def as_call(inputs: Inputs | object) -> Call:
     """Bring inputs into the one form that the engine uses.
 
-    A mapping is anything with ``keys`` and items, so a tokenizer's batch is one.
+    A tokenizer's batch is a mapping too.
 
     Raises:
         InputError: something that is neither of the known forms, such as a number or an array.
@@ -62,8 +62,8 @@ def as_call(inputs: Inputs) -> Call:
         return Call((inputs,))
     if isinstance(inputs, tuple | list):
         return Call(tuple(inputs))
-    if isinstance(inputs, Mapping) or (hasattr(inputs, "keys") and hasattr(inputs, "__getitem__")):
-        names = list(inputs.keys())
+    if isinstance(inputs, Mapping):
+        names = list(inputs)
         wrong = [name for name in names if not isinstance(name, str)]
         if wrong:
             raise InputError(

@@ -57,7 +57,7 @@ class Channels:
 
 
 Axis: TypeAlias = tuple[tuple[Channels, int], ...]
-"""What the entries along one dimension are: sets of channels one after the other, each channel so many times in a row."""
+"""What stands along one dimension: sets of channels one after the other, each channel so many times in a row."""
 
 
 def taint(axes: Iterable[Axis | None], reason: str) -> None:

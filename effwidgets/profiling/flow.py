@@ -16,6 +16,7 @@ from effwidgets.profiling.calls import tensors_in
 from effwidgets.profiling.channels import Axis, Channels, join, meet, taint
 from effwidgets.profiling.kinds import Rule
 from effwidgets.profiling.memory import storage_of
+from effwidgets.profiling.owners import Owners
 from effwidgets.profiling.recorder import Observer, Recorder
 from effwidgets.profiling.steps import STEPS, Axes, axes_of, set_axes
 from effwidgets.profiling.values import Values
@@ -24,7 +25,7 @@ from effwidgets.records import Group, Member
 __all__ = ["FlowPass"]
 
 
-class FlowPass(Observer):
+class FlowPass(Observer):  # type: ignore[no-untyped-call]
     """Follows channels through one run; `groups` gives what was found.
 
     Args:
@@ -106,7 +107,7 @@ class FlowPass(Observer):
             channels = self._made[layer] = Channels(count)
             self._order.setdefault(layer, len(self._order))
             channels.add(Member(layer=layer, side="out"))
-        axis: Axis = ((channels, 1),)
+        axis = ((channels, 1),)
         self._watch_ties(layer, axis)
         return axis
 
@@ -130,8 +131,8 @@ class FlowPass(Observer):
             wide = [tensor for tensor in inputs if tensor.dim() >= -place and tensor.shape[place] == shape[place]]
             held = [(tensor, axes_of(tensor)[place]) for tensor in wide]
             axes = [axis for _, axis in held if axis is not None]
-            for axis in axes[1:]:
-                meet(axes[0], axis)
+            for other in axes[1:]:
+                meet(axes[0], other)
             if axes and shape[place] > 1:
                 for tensor, axis in held:
                     if axis is None and not self._owners.is_own_bias(tensor):

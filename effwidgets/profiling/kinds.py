@@ -82,9 +82,7 @@ _ELEMENTWISE = _words(
 )
 
 # Pointwise in truth, if not by torch's tags.
-_POINTWISE_TOO = frozenset(
-    "masked_fill rsub _prelu_kernel prelu hardtanh leaky_relu clamp lerp addcmul addcdiv".split()
-)
+_POINTWISE_TOO = _words("masked_fill rsub _prelu_kernel prelu hardtanh leaky_relu clamp lerp addcmul addcdiv")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

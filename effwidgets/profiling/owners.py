@@ -46,11 +46,10 @@ class Owners:
             self.tied[first[0]] = path
 
     def notice(self, inputs: Sequence[torch.Tensor]) -> None:
-        # A parameter that is read outside its own layer, as in F.linear(x, self.embedding.weight), is bound to both.
+        """Note the parameters among ``inputs`` that another than their own layer reads."""
         running = self._recorder.stack[-1].name
         for tensor in inputs:
-            storage = storage_of(tensor)
-            owner = None if storage is None else self._owner.get(storage._cdata)
+            owner = self.of(tensor)
             if owner is not None and owner[0] != running:
                 self.lent.setdefault(owner[0], running or "the model itself")
 
@@ -73,15 +72,12 @@ class Owners:
             return f"it goes into the attention heads of {tally.name!r}"
         if isinstance(module, nn.RNNBase | nn.RNNCellBase):
             return f"it goes into the recurrent layer {tally.name!r}"
-        storage = storage_of(tensor)
-        owner = None if storage is None else self._owner.get(storage._cdata)
+        owner = self.of(tensor)
         if owner is None:
             return "it meets a tensor whose channels no layer makes (an input, an attention product, a constant)"
         return f"it meets the parameter {'.'.join(filter(None, owner))!r}, which no known layer reads"
 
     def is_own_bias(self, tensor: torch.Tensor) -> bool:
-        # A linear layer adds its bias in an operation of its own when its input is not contiguous.
+        """Say whether a linear layer adds its bias in an operation of its own: its input is not contiguous then."""
         tally = self._recorder.stack[-1]
-        storage = storage_of(tensor)
-        owner = None if storage is None else self._owner.get(storage._cdata)
-        return owner == (tally.name, "bias") and isinstance(self._recorder.module_of(tally), nn.Linear)
+        return self.of(tensor) == (tally.name, "bias") and isinstance(self._recorder.module_of(tally), nn.Linear)

@@ -17,7 +17,7 @@ from effwidgets.profiling.values import Values
 __all__ = ["BackwardPass", "ForwardPass", "Keeper"]
 
 
-class ForwardPass(Observer):
+class ForwardPass(Observer):  # type: ignore[no-untyped-call]
     """Counts MACs, element operations and bytes, and follows what is alive."""
 
     def __init__(self, recorder: Recorder, live: Live, values: Values | None) -> None:
@@ -64,7 +64,7 @@ class Keeper:
         return tensor
 
 
-class BackwardPass(Observer):
+class BackwardPass(Observer):  # type: ignore[no-untyped-call]
     """Follows what is alive in a forward and its backward, and counts the backward's MACs by layer.
 
     Autograd gives every operation that it records a number, and runs its backward under the same number: the layer
@@ -86,12 +86,12 @@ class BackwardPass(Observer):
         if ends:
             torch.autograd.backward(ends, [torch.ones_like(tensor) for tensor in ends])
 
-    def observe(self, rule: Rule, given: tuple[Any, Any, Any], inputs: list[Any], outputs: list[Any]) -> None:
+    def observe(self, rule: Rule, given: tuple[Any, Any, Any], inputs: list[Any], outputs: list[Any]) -> None:  # noqa: ARG002
         """In the forward, note numbers; in the backward, count."""
         if not self._backward:
             tally = self._stack[-1]
             # The first writer keeps the number: what follows may take none of its own.
-            self._layer_of.setdefault(torch.autograd._get_sequence_nr() - 1, tally)
+            self._layer_of.setdefault(torch._C._autograd._get_sequence_nr() - 1, tally)
         else:
             node = torch._C._current_autograd_node()
             tally = self._root if node is None else self._layer_of.get(node._sequence_nr(), self._root)

@@ -166,7 +166,7 @@ def _look_back(model: nn.Module, call: Call, values: Values | None, findings: _F
         with torch.enable_grad(), recorder.watching(), keeper.hooks(), backward:
             backward.backward(run(model, call))
         findings.training = live
-    except Exception as error:  # the model's own forward, or a backward that does not exist
+    except Exception as error:  # noqa: BLE001  the model's own forward, or a backward that does not exist
         reason = str(error).partition("\n")[0][:160]
         findings.notes.append(
             f"With gradients the model does not run ({type(error).__name__}: {reason}): what is said about the "

@@ -66,7 +66,7 @@ class Recorder:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self._modules = dict(model.named_modules())
+        self._modules: dict[str, nn.Module] = dict(model.named_modules())
         self.tallies = {name: Tally(name, type(module).__name__) for name, module in self._modules.items()}
         self.root = self.tallies[""]
         self.stack = [self.root]
@@ -174,7 +174,7 @@ def _slow_path(modules: Any) -> Iterator[None]:
 _DEVICE: Final = torch.ops.prim.device.default
 
 
-class Observer(TorchDispatchMode):
+class Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's __init_subclass__ has no types
     """Sees every operation of one run and hands it to `observe`.
 
     Args:
@@ -182,7 +182,7 @@ class Observer(TorchDispatchMode):
     """
 
     def __init__(self, values: Values | None) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._values = values
 
     def observe(self, rule: Rule, given: tuple[Any, Any, Any], inputs: list[Any], outputs: list[Any]) -> None:

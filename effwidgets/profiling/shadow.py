@@ -70,12 +70,14 @@ class Faker:
         real = tensor.untyped_storage()
         storage = self._storages.get(real._cdata)
         if storage is None:
-            storage = self._storages[real._cdata] = torch.UntypedStorage(real.nbytes(), device="meta")
+            storage = self._storages[real._cdata] = torch.UntypedStorage(  # type: ignore[no-untyped-call]
+                real.nbytes(), device="meta"
+            )
         # A model on meta stands for one on the CPU: its kernels, its memory.
         device = torch.device("cpu") if tensor.device.type == "meta" else tensor.device
         with torch.no_grad():
             meta = torch.empty(0, dtype=tensor.dtype, device="meta")
-            meta.set_(storage, tensor.storage_offset(), tensor.shape, tensor.stride())  # type: ignore[call-overload]
+            meta.set_(storage, tensor.storage_offset(), tensor.shape, tensor.stride())
         fake = self._fake_type(self._mode, meta, device)
         if isinstance(tensor, nn.Parameter):
             fake._is_param = True
@@ -132,12 +134,13 @@ def copy_tree(model: nn.Module, change: Change) -> nn.Module:
             memo[id(tensor)] = change(tensor)
     try:
         with _CopyMode(change):
-            return _copy_module(model, memo)
+            twin: nn.Module = _copy_module(model, memo)
     except Exception as error:  # anybody's __deepcopy__ may have run
         raise InputError(
             f"The {type(model).__name__} cannot be copied, so it cannot be looked at without touching it: {error}. "
             "Take the attribute that cannot be copied (a file, a lock, a process) out of the module."
         ) from error
+    return twin
 
 
 def _held(model: nn.Module) -> Iterator[torch.Tensor]:

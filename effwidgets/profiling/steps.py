@@ -14,6 +14,7 @@ __all__ = ["STEPS", "Axes", "axes_of", "set_axes"]
 
 Axes: TypeAlias = list[Axis | None]
 _NAME: Final = "_effdl_axes"
+_NOTHING: Final = (None, None, None, None)
 _SPATIAL: Final = """
     max_pool2d_with_indices max_pool3d_with_indices max_pool2d avg_pool2d avg_pool3d _adaptive_avg_pool2d
     _adaptive_avg_pool3d adaptive_max_pool2d adaptive_max_pool3d upsample_nearest1d upsample_nearest2d
@@ -47,7 +48,7 @@ def _dims(value: Any, rank: int) -> list[int]:
     return [dim % rank for dim in (value if isinstance(value, list | tuple) else [value])] if rank else []
 
 
-def _reshape(args: Any, out: Any) -> None:
+def _reshape(args: Any, _kwargs: Any, out: Any) -> None:
     axes = reshape(axes_of(args[0]), args[0].shape, out.shape)
     set_axes(out, axes)
     stated = args[1] if len(args) > 1 and isinstance(args[1], list | tuple) else ()
@@ -85,7 +86,8 @@ def _transpose(args: Any, _kwargs: Any, out: Any) -> None:
 
 def _slice(args: Any, kwargs: Any, out: Any) -> None:
     del kwargs
-    source, dim, start, _stop, step = (*args, *(None,) * (5 - len(args)))
+    source: torch.Tensor = args[0]
+    dim, start, _, step = (*args[1:], *_NOTHING)[:4]
     axes = list(axes_of(source))
     dim = (dim or 0) % source.dim()
     axis = axes[dim]

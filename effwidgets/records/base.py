@@ -53,7 +53,7 @@ class Record:
 
     def to_dict(self) -> Json:
         """Return the record as JSON-ready plain values; `from_dict` reads it back, equal."""
-        hints = _hints(type(self))
+        hints = _hints(cast("Any", type(self)))
         return {
             field.name: _encode(hints[field.name], getattr(self, field.name))
             for field in dataclasses.fields(cast("Any", self))
@@ -61,7 +61,7 @@ class Record:
         }
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+    def from_dict(cls, data: object) -> Self:
         """Read what `to_dict` wrote.
 
         Raises:
@@ -70,7 +70,7 @@ class Record:
         if not isinstance(data, Mapping):
             message = f"{cls.__name__} is read from a JSON object, not from {type(data).__name__}."
             raise InputError(message)
-        hints = _hints(cls)
+        hints = _hints(cast("Any", cls))
         unknown = sorted(set(data) - set(hints))
         if unknown:
             message = f"{cls.__name__} has no field {', '.join(unknown)}; its fields are {', '.join(hints)}."
@@ -84,7 +84,7 @@ class Record:
 
 
 @functools.cache
-def _hints(cls: type) -> dict[str, Any]:
+def _hints(cls: Any) -> dict[str, Any]:
     return {name: hint for name, hint in get_type_hints(cls).items() if get_origin(hint) is not typing.ClassVar}
 
 
@@ -105,7 +105,7 @@ def _item_hint(hint: Any, index: int) -> Any:
     return args[0] if len(args) == 2 and args[1] is Ellipsis else args[min(index, len(args) - 1)]
 
 
-def _decode(hint: Any, value: Any, where: str) -> Any:
+def _decode(hint: Any, value: Any, where: str) -> Any:  # noqa: PLR0911  one return for each kind of hint
     if hint == Settings:
         if not isinstance(value, Mapping):
             raise _mismatch("an object", value, where)

@@ -80,8 +80,9 @@ def show(record: Shown, when_finished: Callable[[Callable[[Shown], None]], objec
     The static picture outlives the kernel and shows where no widget does. For work that is still going on,
     ``when_finished`` takes a function to call with the final record: the picture's place stays empty until then.
     """
-    from IPython.display import display
+    from IPython import display as ipython
 
+    display: Any = ipython.display
     kernel = _in_notebook()
     if kernel:
         try:

@@ -25,7 +25,6 @@ class Workbench:
         self._origin = origin
         self._lock = threading.Lock()
         self._desk: Desk | None = None
-        self._waiting = Progress()
 
     @property
     def desk(self) -> Desk | None:
@@ -66,7 +65,6 @@ class Workbench:
 
     def progress(self, progress: Progress) -> None:
         """Say how far the work is."""
-        self._waiting = progress
         if self._desk is not None:
             self._change(progress=progress)
 
@@ -77,9 +75,10 @@ class Workbench:
         self._publish()
 
     def _publish(self) -> None:
-        PUBLISHER.mark(self._origin, "suggestions", self._payload)
+        PUBLISHER.mark(self._origin, "suggestions", self.payload)
 
-    def _payload(self) -> Mapping[str, Any] | None:
+    def payload(self) -> Mapping[str, Any] | None:
+        """Return what the suggestion list is drawn from; None before the first list."""
         desk = self._desk
         return None if desk is None else suggestions_view.payload(desk)
 

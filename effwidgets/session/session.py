@@ -7,6 +7,7 @@ import threading
 import uuid
 import weakref
 from collections import OrderedDict, deque
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from torch import nn
@@ -19,6 +20,7 @@ from effwidgets.session.desk import Workbench
 from effwidgets.session.live import follow
 from effwidgets.session.publisher import PUBLISHER
 from effwidgets.transforms import TRANSFORMS, Applied, Calibration, apply, calibration_of
+from effwidgets.views import layers as layers_view
 from effwidgets.views.families import know
 from effwidgets.widgets.board import BOARD
 
@@ -28,7 +30,9 @@ if TYPE_CHECKING:
 __all__ = ["Session", "session_of", "sessions"]
 
 _log = logging.getLogger(__name__)
-_AT_ONCE = frozenset({"pause", "resume", "cancel", "select"})  # they only set an event, and must overtake what is queued
+_AT_ONCE = frozenset(
+    {"pause", "resume", "cancel", "select"}
+)  # set an event; overtake the queue
 _REMEMBERED = 1000  # ids of commands already handled; a page repeats one within seconds, if at all
 
 
@@ -140,7 +144,15 @@ class Session:
         call = self.call(inputs)
         if calibration is not None:
             self.calibration = calibration_of(calibration)
-        found = suggest(self.model, call, goal=goal, calibration=self.calibration, check=self._check, origin=self.name)
+        found = suggest(
+            self.model,
+            call,
+            goal=goal,
+            budget=budget,
+            calibration=self.calibration,
+            check=self._check,
+            origin=self.name,
+        )
         self._bench.lay(found)
         return found
 
@@ -240,16 +252,30 @@ class Session:
         try:
             self._do(command.verb, args, self._studies.get(command.origin))
         except EffError as error:
-            self._bench.progress(Progress(state="failed", message=str(error)))
+            self._fail(str(error), args)
         except Exception as error:  # noqa: BLE001  whatever the model or a plug-in raises must reach the screen
             _log.exception("%s failed for %s.", command.verb, self.title)
-            self._bench.progress(Progress(state="failed", message=f"{type(error).__name__}: {error}"))
+            self._fail(f"{type(error).__name__}: {error}", args)
+
+    def _fail(self, message: str, args: dict[str, Any]) -> None:
+        self._bench.progress(Progress(state="failed", message=message))
+        if "key" in args:
+            BOARD.publish(self.name, f"turn/{args['key']}", {"message": message})
+
+    def _turn(self, args: dict[str, Any], payload: Mapping[str, Any] | None) -> None:
+        # The answer goes to the one view that asked; others of this session stay what they are.
+        if "key" in args and payload is not None:
+            BOARD.publish(self.name, f"turn/{args['key']}", {"payload": dict(payload)})
 
     def _do(self, verb: str, args: dict[str, Any], study: Study | None) -> None:
         match verb:
             case "suggest" | "goal":
                 self._bench.progress(Progress(state="working", message="Measuring what each change would cost…"))
                 self.suggest(goal=str(args.get("goal", "macs")))
+                if verb == "suggest":
+                    self._turn(args, self._bench.payload())
+            case "layers":
+                self._turn(args, layers_view.payload(self._profile or self.profile()))
             case "preview":
                 self._bench.preview(self.model, self.call(None), tuple(args.get("indices", ())))
             case "apply" if study is not None:
@@ -261,7 +287,7 @@ class Session:
             case "start" if study is not None:
                 study.start()
             case _:
-                known = ["suggest", "goal", "preview", "apply", "undo", "start", *_AT_ONCE]
+                known = ["suggest", "goal", "layers", "preview", "apply", "undo", "start", *_AT_ONCE]
                 raise UnknownNameError("command", verb, known)
 
     def _apply_chosen(self, indices: tuple[int, ...]) -> None:

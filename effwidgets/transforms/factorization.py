@@ -27,6 +27,7 @@ from effwidgets.transforms.surgery import (
 
 __all__ = ["Factorization", "Stage", "bytes_each", "positions", "weight_shape"]
 
+_MATRIX = 2
 _BOTH = 2  # gradients: of the weight and of the inputs
 _SMALL = 4  # a full rank of three leaves nothing to choose from
 
@@ -72,7 +73,7 @@ class Factorization(ABC):
     name: ClassVar[str]
     family: ClassVar[str]
     phase: ClassVar[Literal["structure", "format", "schedule"]] = "structure"
-    exact: ClassVar[frozenset[str]] = frozenset({"params", "param_bytes", "macs", "backward_macs", "saved_bytes"})
+    exact: ClassVar[frozenset[str]] = frozenset({"params", "param_bytes", "macs", "backward_macs"})
     reads: ClassVar[frozenset[str]] = frozenset()
     classes: ClassVar[tuple[type[nn.Module], ...]]
     ranks: ClassVar[tuple[str, ...]]
@@ -203,7 +204,9 @@ class Factorization(ABC):
         # the layer had the first factor has; the inputs of the others have one whenever the weights before them do.
         ratio = own.backward_macs // own.macs
         learns = weight.trainable and ratio > 0
-        # Between the factors an activation is kept, for the gradient of the weight behind it.
+        # Between the factors an activation is kept for the gradient of the weight behind it; convolutions keep it
+        # also where that weight is frozen. Not promised: under autocast the copies of the weights are kept too.
+        keeps = ratio > 0 if len(weight.shape) > _MATRIX else learns
         numbers = weight.shape[0] * (own.macs // prod(weight.shape))  # that the layer returns in all its calls
         between = sum(stage.weight[0] * stage.positions for stage in stages[:-1])
         return Cost(
@@ -211,7 +214,7 @@ class Factorization(ABC):
             param_bytes=params * each,
             macs=first + sum(others) - own.macs,
             backward_macs=ratio * first + (_BOTH if learns else ratio) * sum(others) - own.backward_macs,
-            saved_bytes=between * (own.output_bytes // numbers) if learns else 0,
+            saved_bytes=between * (own.output_bytes // numbers) if keeps else 0,
         )
 
     def _too_little(self, layer: LayerProfile) -> str | None:

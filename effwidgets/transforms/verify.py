@@ -15,7 +15,7 @@ from effwidgets.transforms.surgery import find_layer, layer_names
 from effwidgets.transforms.trial import answer, stand_in
 from effwidgets.units import shape_text
 
-__all__ = ["tolerance", "verify"]
+__all__ = ["reference_of", "tolerance", "verify"]
 
 # Relative, on the norm of an output. Ten thousand roundings of float32: a deep network adds up a few hundred of them,
 # and the least wrongness worth catching, one of a thousand channels, is 30 times larger.
@@ -41,18 +41,32 @@ def verify(transform: Transform, edit: Edit, model: nn.Module, *, original: nn.M
     where = str(edit.step)
     _finite_parameters(edit, model, where)
     _ties(model, original, where)
-    before = list(tensors_in(answer(stand_in(original), call)))
+    before, coarsest = reference_of(original, call)
     try:
         after = list(tensors_in(answer(stand_in(model), call)))
     except Exception as error:
         raise VerifyError(f"{where}: the forward fails afterwards: {_short(error)}") from error
     _same_kind(after, before, where)
-    _same_values(after, _witnessed(transform, edit, model, original, call), before, where)
+    _same_values((after, _witnessed(transform, edit, model, original, call), before), coarsest, where)
     _gradients(edit, model, original, call)
 
 
 def _short(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".split("\n", maxsplit=1)[0][:300]
+
+
+def reference_of(original: nn.Module, call: Call) -> tuple[list[Tensor], float]:
+    """Return what ``original`` answers, and the tolerance of the coarsest dtype in it: autocast rounds inside."""
+    twin = stand_in(original)
+    found: list[float] = []
+
+    def look(_module: nn.Module, _inputs: object, output: object) -> None:
+        found.extend(tolerance(tensor.dtype) for tensor in tensors_in(output) if tensor.is_floating_point())
+
+    for module in twin.modules():
+        module.register_forward_hook(look)
+    answers = list(tensors_in(answer(twin, call)))
+    return answers, max(found, default=0.0)
 
 
 def _new(edit: Edit, model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
@@ -101,13 +115,13 @@ def _witnessed(transform: Transform, edit: Edit, model: nn.Module, original: nn.
     return list(tensors_in(answer(witness, call)))
 
 
-def _same_values(after: list[Tensor], wanted: list[Tensor], before: list[Tensor], where: str) -> None:
-    for new, right, old in zip(after, wanted, before, strict=True):
+def _same_values(answers: tuple[list[Tensor], list[Tensor], list[Tensor]], coarsest: float, where: str) -> None:
+    for new, right, old in zip(*answers, strict=True):
         if not new.is_floating_point():
             continue  # an index may flip where two values are a rounding apart
         scale = max(_size(right), _size(old))
         off = _size(new.double().nan_to_num() - right.double().nan_to_num())
-        if off > tolerance(new.dtype) * scale:
+        if off > max(coarsest, tolerance(new.dtype)) * scale:
             raise VerifyError(
                 f"{where}: the outputs are {off / scale:.2g} (relative) from those that the edit should give. "
                 "Something else than the edited layers reads their weights or mixes their channels."

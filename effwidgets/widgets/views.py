@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
+import uuid
 import weakref
 from collections.abc import Callable, Mapping
 from importlib.resources import files
@@ -66,6 +67,8 @@ class LiveView(anywidget.AnyWidget):
         selection: what is selected on the page: names of layers, indices of suggestions, numbers of candidates.
             Readable and settable in Python.
         status: ``{"state": "gone", "message": ...}`` once the session is gone; else empty.
+        key: what the page signs its commands with, so that an answer finds the view that asked.
+        turned: whether it shows something else than at first: a layer table whose Suggest was pressed.
     """
 
     _esm = traitlets.Unicode().tag(sync=True)
@@ -73,19 +76,24 @@ class LiveView(anywidget.AnyWidget):
     payload = traitlets.Dict().tag(sync=True)
     selection: Any = traitlets.List().tag(sync=True)
     status = traitlets.Dict().tag(sync=True)
+    key = traitlets.Unicode().tag(sync=True)
+    turned = traitlets.Bool(default_value=False).tag(sync=True)
 
     def __init__(self, payload: Mapping[str, Any]) -> None:
         # Payloads come from the publisher's thread, selections from the shell's: traitlets holds notifications without
         # a lock, and one would swallow the other.
         self._guard = threading.RLock()
         self._topic = (str(payload["origin"]), str(payload["view"]))
-        super().__init__(payload=dict(payload), _esm=bundle("views.js"), _css=bundle("views.css"))
+        self._shown = self._topic[1]
+        key = uuid.uuid4().hex
+        super().__init__(payload=dict(payload), key=key, _esm=bundle("views.js"), _css=bundle("views.css"))
         self.on_msg(self._answer)
         place = here()
         _retire(place, self._topic)
         _OPEN[self] = (place, self._topic)
         if self._topic[0]:
             BOARD.subscribe(*self._topic, self._show)
+            BOARD.subscribe(self._topic[0], f"turn/{key}", self._turn)
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
         """Take what the page changed."""
@@ -98,27 +106,44 @@ class LiveView(anywidget.AnyWidget):
         Raises:
             UnknownNameError: there is no figure for this view.
         """
-        if self._topic[1] not in _FIGURES:
-            raise UnknownNameError("figure of a live view", self._topic[1], _FIGURES)
-        return _FIGURES[self._topic[1]](self.payload)
+        if self._shown not in _FIGURES:
+            raise UnknownNameError("figure of a live view", self._shown, _FIGURES)
+        return _FIGURES[self._shown](self.payload)
 
     def close(self) -> None:
         """End the view here and on the page."""
         BOARD.unsubscribe(*self._topic, self._show)
+        BOARD.unsubscribe(self._topic[0], self._shown, self._show)
+        BOARD.unsubscribe(self._topic[0], f"turn/{self.key}", self._turn)
         _OPEN.pop(self, None)
         super().close()
 
     @traitlets.observe("selection")
     def _selected(self, change: Mapping[str, Any]) -> None:
         # The session keeps the selection too, so that it is read without holding the view.
-        origin, view = self._topic
+        origin, view = self._topic[0], self._shown
         args = {"view": view, "chosen": list(change["new"])}
         with contextlib.suppress(EffError):  # a view without a session still has its own trait
             obey({"origin": origin, "verb": "select", "args": args})
 
     def _show(self, payload: dict[str, Any]) -> None:
+        if payload["view"] == self._shown:
+            with self._guard:
+                self.payload = payload
+
+    def _turn(self, message: dict[str, Any]) -> None:
+        # What this very view asked for: another view in its place, or why not.
+        if "payload" not in message:
+            self._say("failed", str(message.get("message", "")))
+            return
+        payload = message["payload"]
         with self._guard:
+            if payload["view"] not in (self._shown, self._topic[1]):
+                BOARD.subscribe(self._topic[0], payload["view"], self._show)
+            self._shown = payload["view"]
+            self.selection = []
             self.payload = payload
+            self.turned = self._shown != self._topic[1]
 
     def _answer(self, _widget: object, content: object, _buffers: object) -> None:
         # On whatever thread the kernel chose: hand over and return.

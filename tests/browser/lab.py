@@ -201,3 +201,4 @@ class Notebook:
         self.page.wait_for_function(
             "wanted => document.body.dataset.jpThemeLight === wanted", arg="false" if on else "true"
         )
+        expect(self.page.locator("#jupyterlab-splash")).to_have_count(0)

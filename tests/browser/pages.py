@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import Locator, Page
 
-SMALL_CNN = '''import torch
+SMALL_CNN = """import torch
 from torch import nn
 torch.manual_seed(0)
 class Block(nn.Module):
@@ -24,7 +24,7 @@ class Net(nn.Module):
         return self.head(self.body(torch.relu(self.stem(x))))
 model = Net().eval()
 x = torch.randn(8, 3, 8, 8)
-'''
+"""
 
 
 def live(within: Locator, view: str) -> Locator:

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import typing
 
 import pytest
 import torch
@@ -68,7 +69,10 @@ def test_the_batch_is_the_first_size_of_the_first_tensor_that_has_one():
 
 
 def test_tensors_are_replaced_and_other_things_stay_with_their_classes():
-    Pair = collections.namedtuple("Pair", "a b")
+    class Pair(typing.NamedTuple):
+        a: object
+        b: object
+
     value = Pair(torch.zeros(1), [torch.zeros(2), {"k": torch.zeros(3), "n": None}])
     changed = map_tensors(value, lambda tensor: tensor + 1)
     assert type(changed) is Pair

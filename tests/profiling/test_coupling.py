@@ -96,9 +96,7 @@ def cut(model, group, gone):
         dims = {"weight": 0, "bias": 0, "running_mean": 0, "running_var": 0}
         if isinstance(layer, nn.ConvTranspose2d):
             dims["weight"] = 1 if member.side == "out" else 0
-        elif isinstance(layer, nn.Embedding):
-            dims["weight"] = 1
-        elif member.side == "in":
+        elif isinstance(layer, nn.Embedding) or member.side == "in":
             dims["weight"] = 1
         for name, dim in dims.items():
             tensor = getattr(layer, name, None)

@@ -151,7 +151,7 @@ def test_an_optimizers_state_is_part_of_the_training_peak():
     # Two tensors of the parameters' size, and a float32 step for each of the six tensors.
     assert adam.training_peak_bytes - plain.training_peak_bytes == 2 * 4 * found.params + 6 * 4
     assert (plain.optimizer, adam.optimizer) == ("sgd", "adam")
-    with pytest.raises(UnknownNameError, match="optimizer 'adamm'.*Did you mean 'adam'"):
+    with pytest.raises(UnknownNameError, match=r"optimizer 'adamm'.*Did you mean 'adam'"):
         profile(found.build(), found.inputs(), options=ProfileOptions(optimizer="adamm"))
 
 

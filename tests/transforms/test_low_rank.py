@@ -141,6 +141,17 @@ def test_a_layer_that_never_ran_is_skipped():
     assert all("did not run" in found.reason for found in LOW_RANK.sites(parameters_only(Half())))
 
 
+def test_a_frozen_trunk_and_frozen_factors_cost_the_backward_that_is_estimated():
+    model = nn.Sequential(nn.Linear(8, 16), nn.Linear(16, 16), nn.Linear(16, 8))
+    model[0].requires_grad_(False)
+    model[2].weight.requires_grad_(False)
+    known = profile(model, torch.zeros(4, 8))
+    for layer in ("0", "1", "2"):
+        change = apply(model, Plan(steps=(step(layer, 3),)), torch.zeros(4, 8)).profile.cost - known.cost
+        assert change.backward_macs == LOW_RANK.estimate(known, step(layer, 3)).backward_macs
+        assert change.saved_bytes == LOW_RANK.estimate(known, step(layer, 3)).saved_bytes
+
+
 @pytest.mark.parametrize("rank", [0, 9, 2.0, True, "4"])
 def test_a_rank_out_of_range_names_layer_value_and_range(rank):
     known = profile(nn.Sequential(nn.Linear(8, 8)), torch.zeros(1, 8))

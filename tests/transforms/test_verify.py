@@ -126,3 +126,17 @@ def test_rounding_of_the_dtype_is_no_fault(dtype):
     model.fc = model[2]
     work, original, edit = edited(model, rank=20)
     verify(LOW_RANK, edit, work, original=original, call=Call((torch.randn(4, 64).to(dtype),)))
+
+
+def test_rounding_inside_an_autocast_is_no_fault():
+    class Mixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.before, self.fc = nn.Linear(16, 16), nn.Linear(16, 16)
+
+        def forward(self, x: Tensor) -> Tensor:
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                return self.fc(torch.relu(self.before(x))).float()
+
+    torch.manual_seed(0)
+    look(*edited(Mixed(), rank=5), size=16)

@@ -2,6 +2,8 @@
 
 export interface Scale {
   at(value: number): number;
+  /** From a pixel back to a value. */
+  from(pixel: number): number;
   ticks: readonly number[];
   domain: readonly [number, number];
 }
@@ -28,6 +30,7 @@ export function linear(domain: readonly [number, number], range: readonly [numbe
   const slope = (range[1] - range[0]) / (high - low);
   return {
     at: (value) => range[0] + (value - low) * slope,
+    from: (pixel) => low + (pixel - range[0]) / slope,
     ticks: niceTicks(low, high, count),
     domain: [low, high],
   };
@@ -50,6 +53,7 @@ export function logarithmic(domain: readonly [number, number], range: readonly [
   }
   return {
     at: (value) => range[0] + (Math.log10(Math.max(value, Number.MIN_VALUE)) - low) * slope,
+    from: (pixel) => 10 ** (low + (pixel - range[0]) / slope),
     ticks,
     domain: [10 ** low, 10 ** high],
   };

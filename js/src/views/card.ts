@@ -1,26 +1,16 @@
 /** The cards of the Pareto view: the small one under the pointer, and the one beside the chart for the pinned candidate. */
 
-import { FLOPS_PER_MAC, quantity, type Work } from "../core/axes.js";
+import { FLOPS_PER_MAC, quantity } from "../core/axes.js";
 import { familyOf } from "../core/families.js";
 import { percentText, scoreText, secondsText } from "../core/format.js";
 import type { CandidateRow, ParetoPayload } from "../core/wire.js";
 import { diffList } from "./diff.js";
 import { html } from "./dom.js";
 import { familyMark } from "./marks.js";
-
-export interface CardContext {
-  payload: ParetoPayload;
-  percent: boolean;
-  work: Work;
-}
-
-/** What a candidate is called: the dense model has a name, the others a number. */
-export function candidateTitle(candidate: CandidateRow, payload: ParetoPayload): string {
-  return candidate.number === payload.dense ? "Dense model" : `Candidate ${candidate.number}`;
-}
+import { candidateTitle, type Scene } from "./scene.js";
 
 /** Numbers of a candidate with their change from the dense model. */
-export function numbersList(candidate: CandidateRow, context: CardContext): HTMLElement {
+export function numbersList(candidate: CandidateRow, context: Scene): HTMLElement {
   const { payload, percent, work } = context;
   const dense = payload.candidates.find((other) => other.number === payload.dense);
   const list = html("dl", { class: "effdl-facts" });
@@ -56,7 +46,7 @@ function costChange(fraction: number): HTMLElement {
 }
 
 /** The card under the pointer. */
-export function hoverCard(candidate: CandidateRow, context: CardContext): Node[] {
+export function hoverCard(candidate: CandidateRow, context: Scene): Node[] {
   return [
     html("b", {}, familyMark(familyName(candidate, context.payload)), candidateTitle(candidate, context.payload)),
     html("div", { class: "effdl-soft" }, candidate.label),
@@ -68,7 +58,7 @@ export function hoverCard(candidate: CandidateRow, context: CardContext): Node[]
 }
 
 /** What stands in the side card over the buttons. */
-export function cardHead(candidate: CandidateRow, context: CardContext): Node[] {
+export function cardHead(candidate: CandidateRow, context: Scene): Node[] {
   const { payload } = context;
   const family = familyOf(familyName(candidate, payload)).title;
   const taken = candidate.seconds > 0 ? secondsText(candidate.seconds) : "";

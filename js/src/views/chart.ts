@@ -1,24 +1,10 @@
 /** The Pareto chart: marks that stay the same elements while the search goes on, and the staircase under them. */
 
-import type { Quantity } from "../core/axes.js";
 import { familyOf, outline } from "../core/families.js";
 import { frontOf, isPlaced, type Point, staircase } from "../core/front.js";
 import { fill, freshId, html, setAll, svg } from "./dom.js";
 import { drawAxes, layPlane, type Plane } from "./plane.js";
-
-export interface ChartModel {
-  points: readonly Point[];
-  axis: Quantity;
-  metric: { name: string; percent: boolean; better: "higher" | "lower" };
-  log: boolean;
-  pinned: number | null;
-  selected: readonly number[];
-  hovered: number | null;
-  applied: number | null;
-  /** Largest cost that is wanted; null without one. */
-  budget: number | null;
-  summary: string;
-}
+import type { Scene } from "./scene.js";
 
 const MARK = 5; // radius in pixels
 const NEAR = 18; // a pointer within this distance means the mark
@@ -34,7 +20,7 @@ export class Chart {
   readonly #drawn = new Map<number, SVGGElement>();
   readonly #arrow = freshId("arrow");
   #order = "";
-  #model: ChartModel | null = null;
+  #scene: Scene | null = null;
   #plane: Plane | null = null;
 
   constructor(resized: () => void, signal: AbortSignal) {
@@ -66,21 +52,21 @@ export class Chart {
     return this.#plane;
   }
 
-  draw(model: ChartModel): void {
-    this.#model = model;
+  draw(scene: Scene, summary: string): void {
+    this.#scene = scene;
     const width = this.root.clientWidth || WIDTH;
     const height = Math.round(Math.max(230, Math.min(430, width * 0.6)));
-    const placed = model.points.filter(isPlaced);
-    const railed = model.points.filter((point) => onRail(point) && point.x !== null);
+    const placed = scene.points.filter(isPlaced);
+    const railed = scene.points.filter((point) => onRail(point) && point.x !== null);
     const costs = [...placed, ...railed].flatMap((point) => (point.x === null ? [] : [point.x]));
     const scores = placed.map((point) => point.y);
-    const plane = layPlane({ width, height, costs, scores, log: model.log, rail: railed.length > 0 });
+    const plane = layPlane({ width, height, costs, scores, log: scene.log, rail: railed.length > 0 });
     this.#plane = plane;
-    setAll(this.#svg, { viewBox: `0 0 ${width} ${height}`, width, height, "aria-label": model.summary });
-    fill(this.#axes, ...(placed.length > 0 ? drawAxes(plane, model.axis, model.metric) : []));
-    this.#drawUnder(model, plane);
-    this.#drawMarks(model, plane);
-    this.#drawOver(model, plane);
+    setAll(this.#svg, { viewBox: `0 0 ${width} ${height}`, width, height, "aria-label": summary });
+    fill(this.#axes, ...(placed.length > 0 ? drawAxes(plane, scene) : []));
+    this.#drawUnder(scene, plane);
+    this.#drawMarks(scene, plane);
+    this.#drawOver(scene, plane);
   }
 
   /** The mark nearest to a place on the page, or null when none is near. */
@@ -88,7 +74,7 @@ export class Chart {
     const { left, top } = this.#svg.getBoundingClientRect();
     let best: number | null = null;
     let least = NEAR;
-    for (const point of this.#model?.points ?? []) {
+    for (const point of this.#scene?.points ?? []) {
       const at = this.place(point.candidate.number);
       if (!at) continue;
       const distance = Math.hypot(at.x - (clientX - left), at.y - (clientY - top));
@@ -101,14 +87,14 @@ export class Chart {
 
   /** Where the mark of a candidate is, in pixels of the chart. */
   place(number: number | null): { x: number; y: number } | null {
-    const point = this.#model?.points.find((known) => known.candidate.number === number);
+    const point = this.#scene?.points.find((known) => known.candidate.number === number);
     return point && this.#plane ? placeOf(point, this.#plane) : null;
   }
 
-  #drawUnder(model: ChartModel, plane: Plane): void {
-    const front = frontOf(model.points).map((point) => ({ x: plane.x.at(point.x), y: plane.y.at(point.y) }));
+  #drawUnder(scene: Scene, plane: Plane): void {
+    const front = frontOf(scene.points).map((point) => ({ x: plane.x.at(point.x), y: plane.y.at(point.y) }));
     const parts: SVGElement[] = [];
-    const worse = model.metric.better === "higher" ? plane.bottom : plane.top;
+    const worse = scene.payload.metric_better === "higher" ? plane.bottom : plane.top;
     const first = front[0];
     const last = front.at(-1);
     if (first && last) {
@@ -119,8 +105,8 @@ export class Chart {
       parts.push(svg("path", { class: "effdl-side", d: `${line}V${worse}Z` }));
       parts.push(svg("path", { class: "effdl-stairs", d: line }));
     }
-    if (model.budget !== null) {
-      const at = plane.x.at(model.budget);
+    if (scene.budget !== null) {
+      const at = plane.x.at(scene.budget);
       parts.push(
         svg("rect", {
           class: "effdl-beyond",
@@ -132,16 +118,16 @@ export class Chart {
       );
       parts.push(svg("line", { class: "effdl-budget", x1: at, x2: at, y1: plane.top - 4, y2: plane.bottom }));
     }
-    const target = model.points.find((point) => point.candidate.number === (model.pinned ?? model.hovered));
-    const arrow = target && this.#arrowTo(target, model, plane);
+    const target = scene.points.find((point) => point.candidate.number === (scene.pinned ?? scene.looked));
+    const arrow = target && this.#arrowTo(target, scene, plane);
     if (arrow) parts.push(arrow);
     fill(this.#under, ...parts);
   }
 
-  /** An arrow from what a candidate came from: its parent where it has one, else the dense model. */
-  #arrowTo(target: Point, model: ChartModel, plane: Plane): SVGElement | null {
-    const parent = model.points.find((point) => point.candidate.number === target.candidate.parent);
-    const source = parent ?? model.points.find((point) => point.dense);
+  /** An arrow from what a candidate came from: its parent where it has one, else the dense scene. */
+  #arrowTo(target: Point, scene: Scene, plane: Plane): SVGElement | null {
+    const parent = scene.points.find((point) => point.candidate.number === target.candidate.parent);
+    const source = parent ?? scene.points.find((point) => point.dense);
     const from = source && source !== target ? placeOf(source, plane) : null;
     const to = placeOf(target, plane);
     if (!from || !to) return null;
@@ -154,15 +140,15 @@ export class Chart {
     return svg("path", { class: "effdl-arrow", d, "marker-end": `url(#${this.#arrow})` });
   }
 
-  #drawMarks(model: ChartModel, plane: Plane): void {
-    const shown = model.points.filter((point) => placeOf(point, plane) !== null);
+  #drawMarks(scene: Scene, plane: Plane): void {
+    const shown = scene.points.filter((point) => placeOf(point, plane) !== null);
     const numbers = new Set(shown.map((point) => point.candidate.number));
     for (const [number, node] of this.#drawn) {
       if (numbers.has(number)) continue;
       node.remove();
       this.#drawn.delete(number);
     }
-    for (const point of shown) this.#drawMark(point, model, plane);
+    for (const point of shown) this.#drawMark(point, scene, plane);
     const rank = (point: Point): number => (point.dense ? 2 : point.front ? 1 : 0);
     const order = [...shown].sort((a, b) => rank(a) - rank(b) || a.candidate.number - b.candidate.number);
     const names = order.map((point) => point.candidate.number).join();
@@ -171,7 +157,7 @@ export class Chart {
     for (const point of order) this.#marks.append(this.#drawn.get(point.candidate.number) ?? "");
   }
 
-  #drawMark(point: Point, model: ChartModel, plane: Plane): void {
+  #drawMark(point: Point, scene: Scene, plane: Plane): void {
     const { number, state, family } = point.candidate;
     const at = placeOf(point, plane);
     if (!at) return;
@@ -190,8 +176,8 @@ export class Chart {
       "data-front": point.front,
       "data-dense": point.dense,
       "data-dominated": state === "done" && !point.front && !point.dense,
-      "data-pinned": number === model.pinned,
-      "data-beyond": model.budget !== null && point.x !== null && point.x > model.budget,
+      "data-pinned": number === scene.pinned,
+      "data-beyond": scene.budget !== null && point.x !== null && point.x > scene.budget,
       "data-cost": point.x,
       "data-score": point.y,
     });
@@ -199,17 +185,17 @@ export class Chart {
     if (path) setAll(path, { d: shape, class: `effdl-mark effdl-fam-${known.id}` });
   }
 
-  #drawOver(model: ChartModel, plane: Plane): void {
+  #drawOver(scene: Scene, plane: Plane): void {
     const parts: SVGElement[] = [];
     const ring = (number: number | null, name: string, radius: number): void => {
       const at = this.place(number);
       if (at) parts.push(svg("circle", { class: name, cx: at.x, cy: at.y, r: radius }));
     };
-    for (const number of model.selected) ring(number, "effdl-ring-also", 9);
-    ring(model.applied, "effdl-ring-applied", 13);
-    ring(model.hovered, "effdl-ring-near", 10);
-    ring(model.pinned, "effdl-ring", 10);
-    const dense = model.points.find((point) => point.dense);
+    for (const number of scene.selected) ring(number, "effdl-ring-also", 9);
+    ring(scene.payload.applied, "effdl-ring-applied", 13);
+    ring(scene.looked, "effdl-ring-near", 10);
+    ring(scene.pinned, "effdl-ring", 10);
+    const dense = scene.points.find((point) => point.dense);
     const at = dense && placeOf(dense, plane);
     if (at)
       parts.push(
@@ -219,21 +205,21 @@ export class Chart {
           "dense",
         ),
       );
-    const label = this.place(model.pinned);
-    if (label && model.pinned !== dense?.candidate.number) {
+    const label = this.place(scene.pinned);
+    if (label && scene.pinned !== dense?.candidate.number) {
       const side = label.x > plane.right - 40 ? -1 : 1;
       const anchor = side > 0 ? "start" : "end";
       parts.push(
         svg(
           "text",
           { class: "effdl-strong", x: label.x + side * 14, y: label.y + 16, "text-anchor": anchor },
-          String(model.pinned),
+          String(scene.pinned),
         ),
       );
     }
-    if (model.budget !== null) {
-      const x = Math.min(plane.right - 34, Math.max(plane.left + 34, plane.x.at(model.budget)));
-      const text = `≤ ${model.axis.write(model.budget)}`;
+    if (scene.budget !== null) {
+      const x = Math.min(plane.right - 34, Math.max(plane.left + 34, plane.x.at(scene.budget)));
+      const text = `≤ ${scene.axis.write(scene.budget)}`;
       parts.push(
         svg(
           "g",

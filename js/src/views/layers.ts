@@ -10,11 +10,7 @@ import { button, checkBox, menu, segmented } from "./controls.js";
 import { fill, html, memo, setText, viewRoot } from "./dom.js";
 import { LayerGrid } from "./layer-grid.js";
 import { totalsStrip } from "./totals.js";
-
-/** How work is shown at first: the JupyterLab extension writes the reader's setting on the document. */
-export function preferredWork(): Work {
-  return document.documentElement.dataset.effdlWork === "macs" ? "macs" : "flops";
-}
+import { preferredWork } from "./work.js";
 
 /** Draw the layer table. */
 export function drawLayers(

@@ -1,9 +1,9 @@
 /** The chart as a table, for those who read rather than look; its rows pin candidates too. */
 
-import { quantity, type Work } from "../core/axes.js";
+import { quantity } from "../core/axes.js";
 import { maybeText, scoreText } from "../core/format.js";
-import type { ParetoPayload } from "../core/wire.js";
 import { fill, html } from "./dom.js";
+import type { Scene } from "./scene.js";
 
 export class ParetoTable {
   readonly root: HTMLDetailsElement;
@@ -19,11 +19,11 @@ export class ParetoTable {
   }
 
   /** Take new numbers; they are drawn when the table is open. */
-  update(payload: ParetoPayload, options: { front: ReadonlySet<number>; percent: boolean; work: Work }): void {
+  update(scene: Scene): void {
     this.#draw = () => {
       if (!this.root.open) return;
       const held = document.activeElement instanceof HTMLElement ? document.activeElement.dataset.pin : undefined;
-      fill(this.#body, table(payload, options));
+      fill(this.#body, table(scene));
       if (held !== undefined) this.#body.querySelector<HTMLElement>(`[data-pin="${held}"]`)?.focus();
     };
     this.#draw();
@@ -35,15 +35,14 @@ export class ParetoTable {
   }
 }
 
-function table(
-  payload: ParetoPayload,
-  options: { front: ReadonlySet<number>; percent: boolean; work: Work },
-): HTMLElement {
-  const axes = payload.axes.map((key) => quantity(key, options.work));
+function table(scene: Scene): HTMLElement {
+  const { payload } = scene;
+  const front = new Set(payload.fronts[scene.axis.key] ?? []);
+  const axes = payload.axes.map((key) => quantity(key, scene.work));
   const titles = ["Candidate", "What", "State", payload.metric, ...axes.map((axis) => axis.title)];
   const rows = payload.candidates.map((candidate) => {
     const name = candidate.number === payload.dense ? "dense" : String(candidate.number);
-    const place = options.front.has(candidate.number) ? "on the front" : candidate.state;
+    const place = front.has(candidate.number) ? "on the front" : candidate.state;
     return html(
       "tr",
       {},
@@ -57,7 +56,7 @@ function table(
       html(
         "td",
         {},
-        maybeText(candidate.values.score, (value) => scoreText(value, options.percent)),
+        maybeText(candidate.values.score, (value) => scoreText(value, scene.percent)),
       ),
       ...axes.map((axis) =>
         html(
@@ -68,7 +67,11 @@ function table(
       ),
     );
   });
-  const head = html("tr", {}, ...titles.map((title) => html("th", { scope: "col" }, title)));
+  const head = html(
+    "tr",
+    {},
+    ...titles.map((title, index) => html("th", { scope: "col", class: index === 1 ? "effdl-words" : null }, title)),
+  );
   return html(
     "table",
     {},

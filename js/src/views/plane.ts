@@ -1,9 +1,9 @@
 /** The plane of a chart: where costs and scores lie in pixels, and the axes around it. */
 
-import type { Quantity } from "../core/axes.js";
 import { scoreText } from "../core/format.js";
 import { linear, logarithmic, padded, type Scale } from "../core/scale.js";
 import { svg } from "./dom.js";
+import { metricTitle, type Scene } from "./scene.js";
 
 export interface PlaneOptions {
   width: number;
@@ -51,17 +51,15 @@ function costScale(costs: readonly number[], log: boolean, range: readonly [numb
 }
 
 /** Draw the axes: quiet lines, round numbers, and which way is better. */
-export function drawAxes(
-  plane: Plane,
-  axis: Quantity,
-  metric: { name: string; percent: boolean; better: "higher" | "lower" },
-): SVGElement[] {
+export function drawAxes(plane: Plane, scene: Scene): SVGElement[] {
+  const { axis, percent, payload } = scene;
+  const better = payload.metric_better;
   const { left, right, top, bottom, x, y } = plane;
   const parts: SVGElement[] = [];
   for (const tick of y.ticks) {
     const at = y.at(tick);
     parts.push(svg("line", { class: "effdl-gridline", x1: left, x2: right, y1: at, y2: at }));
-    parts.push(svg("text", { x: left - 8, y: at + 4, "text-anchor": "end" }, tickText(tick, y.ticks, metric.percent)));
+    parts.push(svg("text", { x: left - 8, y: at + 4, "text-anchor": "end" }, tickText(tick, y.ticks, percent)));
   }
   parts.push(svg("line", { class: "effdl-axis", x1: left, x2: right, y1: bottom, y2: bottom }));
   for (const tick of x.ticks) {
@@ -79,8 +77,8 @@ export function drawAxes(
     );
   }
   parts.push(svg("text", { x: right, y: bottom + 36, "text-anchor": "end" }, `← less is better · ${axis.title}`));
-  const sign = metric.better === "higher" ? "↑" : "↓";
-  parts.push(svg("text", { x: left - 46, y: top - 14 }, `${metric.name} ${sign} ${metric.better} is better`));
+  const sign = better === "higher" ? "↑" : "↓";
+  parts.push(svg("text", { x: left - 46, y: top - 14 }, `${metricTitle(payload)} ${sign} ${better} is better`));
   return parts;
 }
 

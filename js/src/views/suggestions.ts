@@ -7,10 +7,10 @@ import type { SkipRow, SuggestionsPayload } from "../core/wire.js";
 import { button, type Segmented, segmented } from "./controls.js";
 import { diffList } from "./diff.js";
 import { fill, html, memo, setAll, setText, show, viewRoot } from "./dom.js";
-import { preferredWork } from "./layers.js";
 import { outcomeLine } from "./outcome.js";
 import { headings, suggestionRow, type Tick } from "./suggestion-row.js";
 import { type Waiting, waiting } from "./waiting.js";
+import { preferredWork } from "./work.js";
 
 const SETTLE_MS = 250; // ticks within this time are one preview
 

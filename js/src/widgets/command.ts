@@ -20,7 +20,9 @@ export function sendCommand(
   verb: string,
   args: Record<string, unknown>,
 ): void {
-  const detail: CommandDetail = { origin, verb, args, id: commandId() };
+  const key = model.get("key"); // so that an answer finds the view that asked
+  const signed = typeof key === "string" && key !== "" ? { ...args, key } : args;
+  const detail: CommandDetail = { origin, verb, args: signed, id: commandId() };
   const event = new CustomEvent(COMMAND_EVENT, { detail, bubbles: true, composed: true, cancelable: true });
   if (root.dispatchEvent(event)) model.send({ kind: "command", ...detail });
 }

@@ -12,6 +12,7 @@ import { hideTwin } from "./twin.js";
 class Widget {
   readonly #model: Model;
   readonly #stage = document.createElement("div");
+  readonly #back = document.createElement("button");
   readonly #life: Life;
   readonly #signal: AbortSignal;
   #drawn: AnyDrawn | null = null;
@@ -26,7 +27,10 @@ class Widget {
     this.#signal = signal;
     this.#life = new Life(this.#stage, () => this.#showTwin(), signal);
     el.classList.add("effdl-host");
-    el.replaceChildren(this.#life.banner, this.#stage);
+    el.replaceChildren(this.#life.banner, this.#back, this.#stage);
+    this.#drawBack();
+    listen(model, "change:turned", () => this.#drawBack(), signal);
+    this.#back.addEventListener("click", () => this.#command("layers", {}), { signal });
     listen(model, "change:payload", () => this.#soon(), signal);
     listen(model, "change:selection", () => this.#drawn?.select(this.#selection()), signal);
     listen(model, "change:status", () => this.#readStatus(), signal);
@@ -72,6 +76,19 @@ class Widget {
     this.#life.refresh();
   }
 
+  /** A view that was turned into another one has a way back. */
+  #drawBack(): void {
+    this.#back.type = "button";
+    this.#back.className = "effdl-back";
+    this.#back.textContent = "\u2190 Layers";
+    this.#back.dataset.lmSuppressShortcuts = "true";
+    this.#back.hidden = this.#model.get("turned") !== true || this.#life.gone;
+  }
+
+  #command(verb: string, args: Record<string, unknown>): void {
+    if (!this.#life.gone) sendCommand(this.#stage, this.#model, this.#origin, verb, args);
+  }
+
   #begin(payload: Payload): void {
     this.#part?.abort();
     this.#part = new AbortController();
@@ -80,9 +97,7 @@ class Widget {
         this.#model.set("selection", values);
         this.#model.save_changes();
       },
-      command: (verb: string, args: Record<string, unknown>) => {
-        if (!this.#life.gone) sendCommand(this.#stage, this.#model, this.#origin, verb, args);
-      },
+      command: (verb: string, args: Record<string, unknown>) => this.#command(verb, args),
     };
     this.#drawn = draw(this.#stage, payload, emit, this.#part.signal);
     this.#drawn.select(this.#selection());
@@ -90,6 +105,7 @@ class Widget {
 
   #hideTwin(payload: Payload): void {
     const shown = JSON.stringify([payload.origin, payload.view]);
+    if (this.#model.get("turned") === true) return; // the twin is of what stood here at first
     if (shown === this.#shown || this.#life.gone || payload.origin === "") return;
     this.#shown = shown;
     this.#showTwin();
