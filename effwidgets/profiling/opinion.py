@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 import torch
 from torch import nn
 
-from effwidgets.profiling.calls import Call, run
+from effwidgets.profiling.calls import Call, run, tensors_in
 from effwidgets.profiling.shadow import Shadow, copy_tree
 from effwidgets.records import Group
 
@@ -45,8 +45,12 @@ def _graph(shadow: Shadow, call: Call) -> tuple[Any, dict[str, nn.Module]]:
     with torch.inference_mode(mode=False), shadow.mode, torch.enable_grad():
         twin = copy_tree(shadow.model, _trainable).eval()
         graph = torch_pruning.DependencyGraph()
-        graph.build_dependency(twin, given, forward_fn=run, verbose=False)
+        graph.build_dependency(twin, given, forward_fn=run, output_transform=_ends, verbose=False)
     return graph, dict(twin.named_modules())
+
+
+def _ends(outputs: Any) -> list[torch.Tensor]:
+    return [tensor for tensor in tensors_in(outputs) if tensor.requires_grad]
 
 
 def _trainable(tensor: torch.Tensor) -> torch.Tensor:

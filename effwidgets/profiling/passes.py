@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch.autograd.graph import saved_tensors_hooks
@@ -16,12 +16,15 @@ from effwidgets.profiling.values import Values
 
 __all__ = ["BackwardPass", "ForwardPass", "Keeper"]
 
+_HIDING: Final = frozenset({"mkldnn_rnn_layer"})
+
 
 class ForwardPass(Observer):  # type: ignore[no-untyped-call]
     """Counts MACs, element operations and bytes, and follows what is alive."""
 
     def __init__(self, recorder: Recorder, live: Live, values: Values | None) -> None:
         super().__init__(values)
+        self._recorder = recorder
         self._stack = recorder.stack
         self._live = live
 
@@ -31,15 +34,21 @@ class ForwardPass(Observer):  # type: ignore[no-untyped-call]
         self._live.add(outputs, tally.name)
         if rule.kind == "view":
             return
-        tally.moved_bytes += sum(tensor.numel() * tensor.element_size() for tensor in (*inputs, *outputs))
+        largest = 0
+        for tensor in (*inputs, *outputs):
+            entries = tensor.numel()
+            tally.moved_bytes += entries * tensor.element_size()
+            largest = max(largest, entries)
         if rule.kind == "elementwise":
-            tally.elementwise_ops += max((tensor.numel() for tensor in (*inputs, *outputs)), default=0)
+            tally.elementwise_ops += largest
         elif rule.kind != "move":
             macs = rule.macs(*given)
             if macs is None:
                 tally.uncounted[rule.name] = tally.uncounted.get(rule.name, 0) + 1
             else:
                 tally.macs += macs
+            if rule.name in _HIDING:
+                self._recorder.hidden.add(tally.name)
 
 
 class Keeper:
@@ -83,6 +92,7 @@ class BackwardPass(Observer):  # type: ignore[no-untyped-call]
         """Run the backward from every floating-point tensor in ``outputs`` that has one."""
         ends = [tensor for tensor in tensors_in(outputs) if tensor.requires_grad]
         self._backward = True
+        self._values = None  # nobody asks for values on the way back
         if ends:
             torch.autograd.backward(ends, [torch.ones_like(tensor) for tensor in ends])
 

@@ -36,6 +36,7 @@ class ProfileOptions:
         latency: also measure the time of a forward, on the model itself.
         optimizer: whose state is part of the training peak: one of `OPTIMIZERS`.
         groups: also find out which layers' channels change together.
+        backward: also run a backward, for its MACs and the training peak; half of the time of a profile.
         origin: name of the session that asks.
     """
 
@@ -43,6 +44,7 @@ class ProfileOptions:
     latency: bool = False
     optimizer: str = "sgd"
     groups: bool = True
+    backward: bool = True
     origin: str = ""
 
 
@@ -148,7 +150,10 @@ def _look(model: nn.Module, call: Call, values: Values | None, options: ProfileO
         with quiet(), torch.inference_mode(mode=False):
             with torch.no_grad(), recorder.watching(Once(outside)), ForwardPass(recorder, findings.inference, values):
                 run(model, call)
-            _look_back(model, call, values, findings)
+            _look_back(model, call, values, findings, options)
+        if recorder.hidden:
+            names = ", ".join(sorted(recorder.hidden)[:4])
+            findings.notes.append(f"The kernel of {names} keeps a workspace out of sight: memory is at least this.")
     except EffError:
         raise
     except Exception as error:  # the model's own forward
@@ -156,7 +161,9 @@ def _look(model: nn.Module, call: Call, values: Values | None, options: ProfileO
     return findings
 
 
-def _look_back(model: nn.Module, call: Call, values: Values | None, findings: _Findings) -> None:
+def _look_back(
+    model: nn.Module, call: Call, values: Values | None, findings: _Findings, options: ProfileOptions
+) -> None:
     recorder = findings.recorder
     outside = [*model.parameters(), *model.buffers(), *tensors_in(call)]
     live = Live(outside)
@@ -164,8 +171,10 @@ def _look_back(model: nn.Module, call: Call, values: Values | None, findings: _F
     backward = BackwardPass(recorder, live, values)
     try:
         with torch.enable_grad(), recorder.watching(), keeper.hooks(), backward:
-            backward.backward(run(model, call))
-        findings.training = live
+            outputs = run(model, call)
+            if options.backward:
+                backward.backward(outputs)
+                findings.training = live
     except Exception as error:  # noqa: BLE001  the model's own forward, or a backward that does not exist
         reason = str(error).partition("\n")[0][:160]
         findings.notes.append(

@@ -7,7 +7,7 @@ over the modules while an operation runs.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -70,6 +70,7 @@ class Recorder:
         self.tallies = {name: Tally(name, type(module).__name__) for name, module in self._modules.items()}
         self.root = self.tallies[""]
         self.stack = [self.root]
+        self.hidden: set[str] = set()  # layers whose kernels keep memory that no operation returns
         self._failure: tuple[BaseException | None, Tally] = (None, self.root)
 
     def failed(self, error: BaseException) -> Tally:
@@ -205,9 +206,10 @@ class Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's _
                 out = func.decompose(*args, **kwargs)
             if out is not NotImplemented:
                 return out
-        inputs = list(tensors_in(args))
+        inputs: list[torch.Tensor] = []
+        _collect(args, inputs)
         if kwargs:
-            inputs.extend(tensors_in(kwargs))
+            _collect(kwargs.values(), inputs)
         values = self._values
         known = values is not None and values.known(inputs)
         if known and rule.asks:
@@ -217,5 +219,16 @@ class Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's _
             values.follow(func, args, kwargs, out)  # type: ignore[union-attr]
         elif rule.mutates and values is not None:
             values.forget(func, args)
-        self.observe(rule, (args, kwargs, out), inputs, list(tensors_in(out)))
+        outputs: list[torch.Tensor] = []
+        _collect((out,), outputs)
+        self.observe(rule, (args, kwargs, out), inputs, outputs)
         return out
+
+
+def _collect(values: Iterable[object], found: list[torch.Tensor]) -> None:
+    # Arguments of operations nest in lists only; this runs for every operation.
+    for value in values:
+        if isinstance(value, torch.Tensor):
+            found.append(value)
+        elif isinstance(value, list | tuple):
+            _collect(value, found)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import torch
 from torch import nn
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Shadow", "copy_tree", "make_shadow", "share"]
 
+_COMPILED: Final = frozenset({"_compiled_call_impl", "dynamo_ctx", "forward_compiled"})
 Memo: TypeAlias = dict[int, Any]
 Change: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 
@@ -95,11 +96,17 @@ def make_shadow(model: nn.Module) -> Shadow:
     ``requires_grad`` are kept; hooks are carried over and run on the shadow.
 
     Raises:
-        InputError: something else than a module, or one that holds an object that cannot be copied.
+        InputError: something else than a module, one compiled by TorchScript, or one that holds an object that cannot
+            be copied.
     """
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     check_module(model)
+    if isinstance(model, torch.jit.ScriptModule):
+        raise InputError(
+            f"The model is {type(model).__name__}, compiled by TorchScript: its layers cannot be watched. "
+            "Hand in the torch.nn.Module that it was made from."
+        )
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     # The caller may be inside inference_mode; tensors made there could not be trained.
     with torch.inference_mode(mode=False):
@@ -183,7 +190,13 @@ def _copy_module(module: nn.Module, memo: Memo) -> Any:
     memo.setdefault(id(memo), []).append(module)
     state = twin.__dict__
     for name, value in module.__dict__.items():
+        if name in _COMPILED:
+            continue
         state[name] = _copy_value(name, value, memo)
+    # A compiled call belongs to the original; the copy runs as it is written.
+    state["_compiled_call_impl"] = None
+    if isinstance(inner := twin._modules.get("_orig_mod"), nn.Module):
+        state["forward"] = inner.__call__
     if isinstance(twin, nn.RNNBase):
         twin._init_flat_weights()
     return twin

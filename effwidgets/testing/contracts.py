@@ -121,9 +121,9 @@ class TransformContract:
         if any(knob.kind == "int" for knob in site.knobs):
             full = self._applied(model, inputs, last, known)
             expected, near = reference_of(model, as_call(inputs))
-            for new, old in zip(_outputs(full.model, inputs), expected, strict=True):
-                off = float((new.double() - old.double()).norm())
-                assert off <= near * float(old.double().norm()), f"{last}: nothing removed, outputs {off:.2g} apart"
+            for new, wanted in zip(_outputs(full.model, inputs), expected, strict=True):
+                off = float((new.double() - wanted.double()).norm())
+                assert off <= near * float(wanted.double().norm()), f"{last}: nothing removed, outputs {off:.2g} apart"
 
     def _applied(self, model: nn.Module, inputs: Inputs, step: Step, known: Profile) -> Applied:
         plan = Plan(steps=(step,))

@@ -159,29 +159,27 @@ def test_settings_run_from_the_lowest_to_what_removes_nothing():
     assert chosen[-1] == {"rank_in": 8, "rank_out": 8}
 
 
-def test_every_kind_of_change_to_a_model_is_seen():
-    def change(name: str, model: nn.Module) -> None:
-        if name == "value":
-            with torch.no_grad():
-                model[0].weight[0, 0] += 1
-        elif name == "replaced":
-            model[0].weight = nn.Parameter(model[0].weight.detach().clone())
-        elif name == "mode":
-            model[1].eval()
-        elif name == "hook":
-            model[0].register_forward_pre_hook(lambda *_: None)
-        elif name == "frozen":
-            model[0].bias.requires_grad_(False)
-        elif name == "gradient":
-            model[0].bias.grad = torch.zeros(4)
-        elif name == "random":
-            torch.rand(1)
-        elif name == "module":
-            model[1] = nn.ReLU()
+def _add_one(model: nn.Module) -> None:
+    with torch.no_grad():
+        model[0].weight[0, 0] += 1
 
-    for name in ("value", "replaced", "mode", "hook", "frozen", "gradient", "random", "module"):
-        model = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
-        before = state_of(model)
-        assert before.differences(state_of(model)) == []
-        change(name, model)
-        assert before.differences(state_of(model)), name
+
+CHANGES = {
+    "value": _add_one,
+    "replaced": lambda model: setattr(model[0], "weight", nn.Parameter(model[0].weight.detach().clone())),
+    "mode": lambda model: model[1].eval(),
+    "hook": lambda model: model[0].register_forward_pre_hook(lambda *_: None),
+    "frozen": lambda model: model[0].bias.requires_grad_(requires_grad=False),
+    "gradient": lambda model: setattr(model[0].bias, "grad", torch.zeros(4)),
+    "random": lambda _: torch.rand(1),
+    "module": lambda model: model.__setitem__(1, nn.ReLU()),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_every_kind_of_change_to_a_model_is_seen(change):
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
+    before = state_of(model)
+    assert before.differences(state_of(model)) == []
+    change(model)
+    assert before.differences(state_of(model))

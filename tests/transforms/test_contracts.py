@@ -19,8 +19,11 @@ each_model = pytest.mark.parametrize("specimen", MODELS, ids=lambda found: found
 each_transform = pytest.mark.parametrize("name", NAMES)
 
 
-@each_model
-@each_transform
+# The quick suite looks at every second pair, like the dark squares of a board, and at one site of each.
+DARK = [(found, name) for i, found in enumerate(MODELS) for j, name in enumerate(NAMES) if (i + j) % 2 == 0]
+
+
+@pytest.mark.parametrize(("specimen", "name"), DARK, ids=[f"{found.name}-{name}" for found, name in DARK])
 def test_a_transformation_keeps_its_promises(specimen: Specimen, name: str):
     TransformContract(TRANSFORMS[name]).check(specimen.build(), specimen.inputs(), at=MODELS.index(specimen))
 

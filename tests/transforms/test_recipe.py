@@ -63,7 +63,7 @@ def folder(applied, tmp_path) -> Path:
 def test_a_fresh_process_answers_bit_for_bit_as_this_one(applied, folder):
     with torch.no_grad():
         expected = applied.model(image())
-    run = subprocess.run([sys.executable, "-c", FRESH, str(folder)], capture_output=True, check=False)  # noqa: S603  ours
+    run = subprocess.run([sys.executable, "-c", FRESH, str(folder)], capture_output=True, check=False)
     assert run.returncode == 0, run.stderr.decode()
     assert run.stdout == expected.numpy().tobytes()
 

@@ -41,22 +41,27 @@ export function logarithmic(domain: readonly [number, number], range: readonly [
   const low = Math.log10(domain[0]);
   const high = Math.log10(domain[1] > domain[0] ? domain[1] : domain[0] * 10);
   const slope = (range[1] - range[0]) / (high - low);
-  const decades = high - low;
-  const factors = decades > 4 ? [1] : decades > 1.5 ? [1, 3] : [1, 2, 3, 5, 7];
-  const ticks: number[] = [];
-  for (let power = Math.floor(low); power <= Math.ceil(high); power += 1) {
-    for (const factor of factors) {
-      const tick = factor * 10 ** power;
-      const place = Math.log10(tick);
-      if (place >= low - 1e-9 && place <= high + 1e-9) ticks.push(tick);
-    }
-  }
   return {
     at: (value) => range[0] + (Math.log10(Math.max(value, Number.MIN_VALUE)) - low) * slope,
     from: (pixel) => 10 ** (low + (pixel - range[0]) / slope),
-    ticks,
+    ticks: logTicks(low, high),
     domain: [10 ** low, 10 ** high],
   };
+}
+
+/** Ticks between two powers of ten: decades and their parts; round numbers where there is less than one decade. */
+function logTicks(low: number, high: number): number[] {
+  const decades = high - low;
+  if (decades < 1) return niceTicks(10 ** low, 10 ** high, 5);
+  const factors = decades > 4 ? [1] : decades > 1.5 ? [1, 3] : [1, 2, 5];
+  const ticks: number[] = [];
+  for (let power = Math.floor(low); power <= Math.ceil(high); power += 1) {
+    for (const factor of factors) {
+      const place = Math.log10(factor) + power;
+      if (place >= low - 1e-9 && place <= high + 1e-9) ticks.push(Number((factor * 10 ** power).toPrecision(12)));
+    }
+  }
+  return ticks;
 }
 
 /** The ends of some values with a margin on both sides, as a share of their span. */

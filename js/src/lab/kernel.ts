@@ -32,6 +32,7 @@ export class KernelLink {
   #ran = false;
   #turn = 0;
   #working = false;
+  #again = false;
   #disposed = false;
 
   constructor(session: ISessionContext) {
@@ -65,6 +66,7 @@ export class KernelLink {
   /** While nobody watches, nothing is asked. */
   watch(on: boolean): void {
     this.#watched = on;
+    if (on && this.kernel && this.#standing.state === "none") this.#stand({ state: "asking" });
     if (on) this.#refresh.ask();
     else this.#refresh.cancel();
   }
@@ -82,7 +84,11 @@ export class KernelLink {
 
   /** Find out where the kernel stands and ask for its models. */
   async refresh(): Promise<void> {
-    if (this.#disposed || this.#working || !(this.#watched || (this.#wanted && !this.#channel))) return;
+    if (this.#disposed || !(this.#watched || (this.#wanted && !this.#channel))) return;
+    if (this.#working) {
+      this.#again = true;
+      return;
+    }
     const { kernel } = this;
     const turn = this.#turn;
     this.#working = true;
@@ -94,7 +100,8 @@ export class KernelLink {
     } finally {
       this.#working = false;
     }
-    if (turn !== this.#turn) this.#refresh.ask();
+    if (turn !== this.#turn || this.#again) this.#refresh.ask();
+    this.#again = false;
   }
 
   dispose(): void {
@@ -160,7 +167,7 @@ export class KernelLink {
     if (error instanceof LateError && this.#channel) {
       this.#note = "The kernel is busy; the list may be old.";
       this.changed.emit();
-    } else if (error instanceof LateError) this.#stand({ state: "busy" });
+    } else if (error instanceof LateError && this.kernel?.status === "busy") this.#stand({ state: "busy" });
     else this.#stand({ state: "error", message });
   }
 

@@ -204,7 +204,11 @@ class LayersView implements Drawn<LayersPayload> {
     this.#footMemo([names.length, uncounted, notes, partial], () => {
       const parts: HTMLElement[] = [html("span", {}, plural(Math.max(1, names.length - 1), "layer"))];
       if (uncounted.length > 0) {
-        const list = html("ul", {}, ...uncounted.map((text) => html("li", {}, text)));
+        const list = html(
+          "ul",
+          { tabindex: "0", "aria-label": "Not counted" },
+          ...uncounted.map((text) => html("li", {}, text)),
+        );
         const head = html("summary", {}, `At least: ${plural(uncounted.length, "operation")} not counted`);
         parts.push(html("details", { class: "effdl-warn" }, head, list));
       } else if (!partial) parts.push(html("span", {}, "Everything counted"));

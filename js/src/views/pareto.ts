@@ -113,7 +113,7 @@ class ParetoView implements Drawn<ParetoPayload> {
     };
     const some = payload.candidates.length > 0;
     const placed = this.#points.some(isPlaced);
-    setText(this.#title, `${metricTitle(payload)} against ${axis.title}`);
+    setText(this.#title, `${metricTitle(payload)} against ${inSentence(axis.title)}`);
     show(this.#tools.root, some);
     show(this.#table.root, some);
     show(this.#empty, !placed);
@@ -214,6 +214,11 @@ class ParetoView implements Drawn<ParetoPayload> {
     else return false;
     return true;
   }
+}
+
+/** A title inside a sentence: "FLOPs" stays, "Inference peak" begins small. */
+function inSentence(title: string): string {
+  return /^[A-Z][a-z]/.test(title) ? title.charAt(0).toLowerCase() + title.slice(1) : title;
 }
 
 function emptyText(payload: ParetoPayload): string {

@@ -23,8 +23,8 @@ export class PinnedCard {
     const unpin = button("Unpin", {}, () => events.unpin(), signal);
     this.#buttons = html("div", { class: "effdl-card-buttons" }, this.#apply, unpin);
     this.root = html(
-      "aside",
-      { class: "effdl-card", "aria-label": "Chosen candidate" },
+      "div",
+      { class: "effdl-card", role: "group", "aria-label": "Chosen candidate" },
       this.#hint,
       this.#head,
       this.#buttons,

@@ -273,6 +273,6 @@ function skipList(skips: readonly SkipRow[]): HTMLElement {
     "details",
     { class: "effdl-skips" },
     html("summary", {}, `${skips.length} skipped, why?`),
-    html("ul", {}, ...items),
+    html("ul", { tabindex: "0", "aria-label": "Skipped places" }, ...items),
   );
 }

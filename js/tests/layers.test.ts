@@ -1,0 +1,166 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import { drawLayers } from "../src/views/layers";
+import { find, Heard, key, layers, place, press } from "./fake";
+
+function mount(payload = layers()) {
+  const el = place();
+  const heard = new Heard();
+  const end = new AbortController();
+  const view = drawLayers(el, payload, heard, end.signal);
+  const grid = find(el, "table");
+  const rows = (): HTMLElement[] => [...el.querySelectorAll<HTMLElement>("tr[data-layer]")];
+  const row = (name: string): HTMLElement => find(el, `tr[data-layer="${name}"]`);
+  return { el, heard, end, view, grid, rows, row };
+}
+
+beforeEach(() => document.body.replaceChildren());
+
+describe("the layer table", () => {
+  it("shows the totals, each peak with its layer, and what was counted", () => {
+    const { el } = mount();
+    const text = find(el, ".effdl-totals").textContent;
+    for (const part of [
+      "11.7 M",
+      "46.8 MB",
+      "FLOPs (2 × MACs)",
+      "3.63 G",
+      "at bn1",
+      "Training peak, SGD",
+      "28.8 ms",
+      "± 0.9 ms",
+    ]) {
+      expect(text).toContain(part);
+    }
+    expect(find(el, "footer").textContent).toContain("67 layersEverything counted");
+    expect(find(el, ".effdl-view").dataset.lmSuppressShortcuts).toBe("true");
+  });
+
+  it("says at least where something was not counted", () => {
+    const { el } = mount({ ...layers(), uncounted: ["aten::unique × 1 at head"] });
+    expect(find(el, ".effdl-totals").textContent).toContain("at least");
+    expect(find(el, "footer").textContent).toContain("1 operation not counted");
+  });
+
+  it("switches from FLOPs to MACs and from everything to the layer itself", () => {
+    const { el, row } = mount();
+    expect(row("layer4").textContent).toContain("822 M");
+    press(el, "MACs");
+    expect(row("layer4").textContent).toContain("411 M");
+    expect(find(el, ".effdl-totals").textContent).toContain("1.81 G");
+    press(el, "Self");
+    expect(row("layer4").textContent).not.toContain("8.39 M");
+  });
+
+  it("folds, sorts and filters", () => {
+    const { el, rows, row } = mount();
+    expect(rows()).toHaveLength(11);
+    find(row("layer4"), "[data-fold]").click();
+    expect(rows().map((node) => node.dataset.layer)).toContain("layer4.1");
+    expect(row("layer4").getAttribute("aria-expanded")).toBe("true");
+    find(el, "[data-sort=label]").click();
+    expect(rows()[1]?.dataset.layer).toBe("avgpool");
+    expect(find(el, "th").getAttribute("aria-sort")).toBe("ascending");
+    const filter = find<HTMLInputElement>(el, "input[aria-label='Filter layers']");
+    filter.value = "downsample.0";
+    filter.dispatchEvent(new Event("input"));
+    expect(rows().filter((node) => !node.classList.contains("effdl-dim"))).toHaveLength(3);
+  });
+
+  it("selects by click, with ctrl and shift, and by keyboard", () => {
+    const { heard, row, grid } = mount();
+    row("layer4").click();
+    expect(heard.selections.at(-1)).toEqual(["layer4"]);
+    row("layer2").dispatchEvent(new MouseEvent("click", { bubbles: true, ctrlKey: true }));
+    expect(heard.selections.at(-1)).toEqual(["layer4", "layer2"]);
+    row("fc").dispatchEvent(new MouseEvent("click", { bubbles: true, shiftKey: true }));
+    expect(heard.selections.at(-1)).toEqual(["layer2", "fc"]);
+    expect(row("fc").getAttribute("aria-selected")).toBe("true");
+    key(grid, "Home");
+    key(grid, "ArrowDown");
+    key(grid, "Enter");
+    expect(heard.selections.at(-1)).toEqual(["layer4"]);
+    key(grid, "ArrowRight");
+    expect(row("layer4").getAttribute("aria-expanded")).toBe("true");
+    key(grid, "Escape");
+    expect(heard.selections.at(-1)).toEqual([]);
+  });
+
+  it("shows a selection from elsewhere without reporting it back", () => {
+    const { view, heard, row } = mount();
+    view.select(["layer3"]);
+    expect(row("layer3").getAttribute("aria-selected")).toBe("true");
+    expect(heard.selections).toEqual([]);
+  });
+
+  it("goes to the layer of a peak", () => {
+    const { el, row } = mount();
+    press(el, "at layer1.0.conv1");
+    expect(row("layer1.0.conv1").hasAttribute("data-active")).toBe(true);
+  });
+
+  it("asks for suggestions, but not before the model was run", () => {
+    const { el, heard } = mount();
+    press(el, "Suggest");
+    expect(heard.commands).toEqual([{ verb: "suggest", args: { goal: "macs" } }]);
+    const partial = mount({ ...layers(), partial: true });
+    expect(press(partial.el, "Suggest").disabled).toBe(true);
+    expect(partial.heard.commands).toEqual([]);
+    expect(partial.row("layer4").textContent).toContain("–");
+  });
+
+  it("keeps only the rows on screen in the page", () => {
+    const count = 10_000;
+    const column = Array.from({ length: count }, (_, index) => index);
+    const columns = {
+      params: column,
+      macs: column,
+      saved_bytes: column,
+      output_bytes: column,
+      elementwise_ops: column,
+      moved_bytes: column,
+    };
+    const names = column.map((index) => (index === 0 ? "" : `layer${index}`));
+    const texts = column.map(() => "Linear");
+    const payload = {
+      ...layers(),
+      names,
+      labels: names,
+      kinds: texts,
+      outputs: texts,
+      calls: column,
+      aliases: column.map(() => []),
+      parents: column.map(() => 0),
+      own: columns,
+      total: columns,
+    };
+    const { rows, grid } = mount(payload);
+    expect(grid.getAttribute("aria-rowcount")).toBe(String(count + 1));
+    expect(rows().length).toBeLessThan(60);
+    key(grid, "End");
+    expect(rows().at(-1)?.dataset.layer).toBe("layer1");
+  });
+
+  it("sets names as text", () => {
+    const payload = layers();
+    payload.labels[1] = payload.names[1] = "<script>alert(1)</script><img src=x>";
+    const { el } = mount(payload);
+    expect(el.querySelectorAll("script, img")).toHaveLength(0);
+    expect(el.textContent).toContain("<script>alert(1)</script>");
+  });
+
+  it("keeps what is open when new numbers come", () => {
+    const { view, rows, row } = mount();
+    find(row("layer4"), "[data-fold]").click();
+    const open = rows().length;
+    view.update(layers());
+    expect(rows()).toHaveLength(open);
+  });
+
+  it("ends with its signal", () => {
+    const { el, heard, end, row } = mount();
+    end.abort();
+    row("layer4").click();
+    press(el, "Suggest");
+    expect([heard.selections, heard.commands]).toEqual([[], []]);
+  });
+});
