@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Shadow", "copy_tree", "make_shadow", "share"]
 
-_COMPILED: Final = frozenset({"_compiled_call_impl", "dynamo_ctx", "forward_compiled"})
+_COMPILED: Final = frozenset({"_compiled_call_impl", "dynamo_ctx", "get_compiler_config", "_torchdynamo_orig_callable"})
 Memo: TypeAlias = dict[int, Any]
 Change: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 
@@ -179,7 +179,8 @@ def _copy_module(module: nn.Module, memo: Memo) -> Any:
     if id(module) in memo:
         return memo[id(module)]
     cls = type(module)
-    own = cls.__module__.startswith("torch.nn.modules.")
+    # torch.compile's wrapper would compile its copy.
+    own = cls.__module__.startswith("torch.nn.modules.") or "dynamo_ctx" in module.__dict__
     hooked = any(hasattr(cls, name) for name in ("__deepcopy__", "__copy__"))
     if hooked or (
         not own and (cls.__setstate__ is not nn.Module.__setstate__ or cls.__reduce__ is not object.__reduce__)
@@ -190,13 +191,13 @@ def _copy_module(module: nn.Module, memo: Memo) -> Any:
     memo.setdefault(id(memo), []).append(module)
     state = twin.__dict__
     for name, value in module.__dict__.items():
-        if name in _COMPILED:
+        if name in _COMPILED or (name == "forward" and "dynamo_ctx" in module.__dict__):
             continue
         state[name] = _copy_value(name, value, memo)
     # A compiled call belongs to the original; the copy runs as it is written.
     state["_compiled_call_impl"] = None
-    if isinstance(inner := twin._modules.get("_orig_mod"), nn.Module):
-        state["forward"] = inner.__call__
+    if "dynamo_ctx" in module.__dict__:
+        state["forward"] = state["_modules"]["_orig_mod"].__call__
     if isinstance(twin, nn.RNNBase):
         twin._init_flat_weights()
     return twin

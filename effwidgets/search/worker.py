@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
 import logging
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import Literal, TypeAlias
 
@@ -23,6 +25,18 @@ __all__ = ["Stage", "Worker"]
 Stage: TypeAlias = Literal["idle", "running", "paused", "finished", "cancelled", "failed"]
 
 _log = logging.getLogger(__name__)
+_RUNNING: weakref.WeakSet[Worker] = weakref.WeakSet()
+_LAST_WAIT_S = 5.0
+
+
+@atexit.register
+def _end_all() -> None:
+    # A thread that the interpreter drops in the middle of a torch kernel takes the process down with an abort.
+    for worker in list(_RUNNING):
+        worker.gate.cancel()
+    for worker in list(_RUNNING):
+        if worker.thread is not None:
+            worker.thread.join(_LAST_WAIT_S)
 
 
 class Worker:
@@ -77,6 +91,7 @@ class Worker:
             self.stage, self.message = "running", "Starts"
             self.thread = threading.Thread(target=self._work, name=name, daemon=True)
             self.thread.start()
+            _RUNNING.add(self)
         self._tell(False)  # noqa: FBT003
 
     def wish(self, ask: Callable[[], None], message: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 import uuid
@@ -240,7 +241,7 @@ class Session:
     def next_command(self, timeout_s: float) -> Command | None:
         """Wait for the next queued command; None when there was none for ``timeout_s``. For the worker thread."""
         with self._wake:
-            if self._wake.wait_for(lambda: bool(self._queue), timeout_s):
+            if self._wake.wait_for(lambda: bool(self._queue) or self._stop.is_set(), timeout_s) and self._queue:
                 return self._queue.popleft()
             self._worker = None  # a later command starts a new one
             return None
@@ -297,6 +298,16 @@ class Session:
         self._bench.progress(Progress(state="working", message=f"Applying {len(indices)}…"))
         self.apply(desk.suggestions.plan(*indices))
 
+    def end(self) -> None:
+        """Drop what is queued, stop what is going on, and wait for it, up to some seconds."""
+        with self._wake:
+            self._queue.clear()
+            worker = self._worker
+            self._stop.set()
+            self._wake.notify_all()
+        if worker is not None and worker is not threading.current_thread():
+            worker.join(5.0)
+
     def __repr__(self) -> str:
         what = "nothing applied" if not self._applied else f"{len(self._applied)} applied"
         return f"Session({self.title}: {what}, {self.study or 'no search'})"
@@ -343,6 +354,13 @@ def _end(key: int, name: str) -> None:
     BOARD.forget(name)
     if name in COMMANDS:
         COMMANDS.remove(name)
+
+
+@atexit.register
+def _end_all() -> None:
+    # A thread that the interpreter drops in the middle of a torch kernel takes the process down with an abort.
+    for session in sessions():
+        session.end()
 
 
 def sessions() -> tuple[Session, ...]:

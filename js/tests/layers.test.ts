@@ -31,14 +31,14 @@ describe("the layer table", () => {
     ]) {
       expect(text).toContain(part);
     }
-    expect(find(el, "footer").textContent).toContain("67 layersEverything counted");
+    expect(find(el, ".effdl-foot").textContent).toContain("67 layersEverything counted");
     expect(find(el, ".effdl-view").dataset.lmSuppressShortcuts).toBe("true");
   });
 
   it("says at least where something was not counted", () => {
     const { el } = mount({ ...layers(), uncounted: ["aten::unique × 1 at head"] });
     expect(find(el, ".effdl-totals").textContent).toContain("at least");
-    expect(find(el, "footer").textContent).toContain("1 operation not counted");
+    expect(find(el, ".effdl-foot").textContent).toContain("1 operation not counted");
   });
 
   it("switches from FLOPs to MACs and from everything to the layer itself", () => {

@@ -16,7 +16,7 @@ function mount(payload: ParetoPayload = pareto()) {
 }
 
 const shown = (el: HTMLElement): string[] =>
-  [...el.querySelectorAll("header button")]
+  [...el.querySelectorAll(".effdl-head button")]
     .filter((node) => !node.hasAttribute("hidden"))
     .map((node) => node.textContent);
 
@@ -93,7 +93,7 @@ describe("the Pareto view", () => {
 
   it("says how far it is and steers the run", () => {
     const { el, heard, view } = mount();
-    expect(find(el, "header").textContent).toContain("25 of 60 · 72.0 s left · 2 failed");
+    expect(find(el, ".effdl-head").textContent).toContain("25 of 60 · 72.0 s left · 2 failed");
     expect(find(el, "[role=progressbar]").getAttribute("aria-valuenow")).toBe("42");
     expect(shown(el)).toEqual(["Pause", "Cancel"]);
     press(el, "Cancel");
@@ -102,7 +102,7 @@ describe("the Pareto view", () => {
     press(el, "Resume");
     view.update({ ...pareto(), state: "cancelled", seconds_left: null });
     expect(shown(el)).toEqual([]);
-    expect(find(el, "header").textContent).toContain("Cancelled · 25 of 60");
+    expect(find(el, ".effdl-head").textContent).toContain("Cancelled · 25 of 60");
     expect(heard.commands.map((command) => command.verb)).toEqual(["cancel", "resume"]);
   });
 
@@ -144,14 +144,14 @@ describe("the Pareto view", () => {
     const slider = find<HTMLInputElement>(el, "input[type=range]");
     slider.value = "40";
     slider.dispatchEvent(new Event("input"));
-    expect(find(el, "footer").textContent).toContain("Best within 1.69 G: candidate 9, 99.0% (−55%)");
+    expect(find(el, ".effdl-foot").textContent).toContain("Best within 1.69 G: candidate 9, 99.0% (−55%)");
     expect(find(el, "[data-number='0']").hasAttribute("data-beyond")).toBe(true);
   });
 
   it("shows that the hypervolume grew", () => {
     const { el, view } = mount();
     view.update({ ...pareto(), hypervolume: { macs: 0.885 } });
-    expect(find(el, "footer").textContent).toContain("Hypervolume 0.885 +0.014");
+    expect(find(el, ".effdl-foot").textContent).toContain("Hypervolume 0.885 +0.014");
   });
 
   it("is a picture with words, and a table", () => {

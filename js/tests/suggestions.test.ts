@@ -42,11 +42,11 @@ describe("the suggestion list", () => {
     boxes()[0]?.click();
     boxes()[1]?.click();
     expect(heard.selections).toEqual([[0], [0, 1]]);
-    expect(find(el, "footer").textContent).toContain("2 chosen. Adding up…");
+    expect(find(el, ".effdl-foot").textContent).toContain("2 chosen. Adding up…");
     vi.advanceTimersByTime(300);
     expect(heard.commands).toEqual([{ verb: "preview", args: { indices: [0, 1] } }]);
     view.update(suggestions());
-    expect(find(el, "footer").textContent).toContain("2 chosen: −35% parameters (7.60 M), −20% FLOPs");
+    expect(find(el, ".effdl-foot").textContent).toContain("2 chosen: −35% parameters (7.60 M), −20% FLOPs");
   });
 
   it("applies what is ticked and undoes", () => {

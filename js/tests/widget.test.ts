@@ -28,9 +28,9 @@ describe("the widget", () => {
   it("draws new payloads once a frame", async () => {
     const { model, el } = render({ payload: pareto() });
     for (let done = 30; done < 40; done += 1) model.receive("payload", { ...pareto(), done });
-    expect(find(el, "header").textContent).toContain("25 of 60");
+    expect(find(el, ".effdl-head").textContent).toContain("25 of 60");
     await frame();
-    expect(find(el, "header").textContent).toContain("39 of 60");
+    expect(find(el, ".effdl-head").textContent).toContain("39 of 60");
   });
 
   it("says what is wrong with a payload instead of drawing it", () => {

@@ -122,7 +122,7 @@ def hover_and_walk(page: Page, view: Locator, kernel: Kernel) -> None:
     for _ in range(3):
         page.keyboard.press("ArrowRight")
         page.keyboard.press("Enter")
-        walked.append(view.get_by_role("complementary", name="Chosen candidate").get_attribute("data-number"))
+        walked.append(view.get_by_role("group", name="Chosen candidate").get_attribute("data-number"))
     assert len(set(walked)) > 1
     assert {int(number or -1) for number in walked} <= set(front)
     page.keyboard.press("b")  # would insert a cell, if JupyterLab heard it
@@ -136,7 +136,7 @@ def pin_and_read(page: Page, view: Locator, kernel: Kernel) -> int:
     number = front[len(front) // 2]
     view.scroll_into_view_if_needed()
     view.locator(f"svg [data-number='{number}']").first.click(force=True)
-    card = view.get_by_role("complementary", name="Chosen candidate")
+    card = view.get_by_role("group", name="Chosen candidate")
     expect(card).to_have_attribute("data-number", str(number))
     expect(card).to_contain_text(f"Candidate {number}" if number else "Dense model")
     expect(card).to_contain_text("FLOPs")

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.distributed._tools.mem_tracker import MemTracker
+from torch.nn.utils import prune
 
 from effwidgets.errors import InputError, ModelError, UnknownNameError
 from effwidgets.profiling import Call, ProfileOptions, parameters_only, profile
@@ -552,7 +553,7 @@ def _refuse(*_):
 
 
 def test_a_scripted_model_is_refused_with_what_to_hand_in():
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="script"):
         scripted = torch.jit.script(nn.Linear(2, 2))
     with pytest.raises(InputError, match=r"TorchScript.*torch\.nn\.Module that it was made from"):
         profile(scripted, torch.zeros(1, 2))
@@ -560,7 +561,7 @@ def test_a_scripted_model_is_refused_with_what_to_hand_in():
 
 def test_parametrized_and_masked_layers_are_counted_as_they_run():
     normed = nn.utils.parametrizations.weight_norm(nn.Linear(3, 4))
-    masked = nn.utils.prune.l1_unstructured(nn.Linear(4, 2), "weight", 0.5)
+    masked = prune.l1_unstructured(nn.Linear(4, 2), "weight", 0.5)
     seen = profile(nn.Sequential(normed, masked), torch.zeros(2, 3))
     assert seen.cost.macs == 2 * (3 * 4 + 4 * 2)  # a mask saves nothing
     assert seen.uncounted == ()

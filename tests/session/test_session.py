@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -169,3 +171,21 @@ def test_a_study_outlives_its_model_and_obeys_its_own_origin(x: torch.Tensor) ->
 def test_an_undo_too_many_is_an_error_in_python(model: nn.Module) -> None:
     with pytest.raises(EffError, match="nothing to undo"):
         session_of(model).undo()
+
+
+def test_a_process_that_ends_while_a_search_runs_ends_cleanly() -> None:
+    code = """
+import time, torch, effwidgets
+x = torch.ones(64, 256)
+model = torch.nn.Sequential(torch.nn.Linear(256, 256), torch.nn.ReLU(), torch.nn.Linear(256, 256))
+def evaluate(candidate):
+    while True:
+        candidate(x)
+study = effwidgets.explore(model, x, evaluate=evaluate)
+study.start()
+while [candidate.state for candidate in study.candidates()] != ["running"]:
+    time.sleep(0.01)
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert ended.returncode == 0, ended.stderr
+    assert "terminate" not in ended.stderr

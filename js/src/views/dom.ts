@@ -68,7 +68,7 @@ export function freshId(stem: string): string {
 
 /** The root of a view: keys typed in it do not reach Jupyter's shortcuts. */
 export function viewRoot(name: string): HTMLElement {
-  return html("section", {
+  return html("div", {
     role: "group", // two views of one model would be two landmarks of one name
     class: `effdl-view effdl-${name}`,
     "data-view": name,

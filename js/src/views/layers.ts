@@ -34,7 +34,7 @@ class LayersView implements Drawn<LayersPayload> {
   readonly #inputs = html("span", { class: "effdl-soft" });
   readonly #place = html("span", { class: "effdl-soft effdl-end" });
   readonly #totals = html("div");
-  readonly #foot = html("footer", { class: "effdl-foot" });
+  readonly #foot = html("div", { class: "effdl-foot" });
   readonly #said = html("span", { role: "status", class: "effdl-soft" });
   readonly #filter: HTMLInputElement;
   readonly #suggest: HTMLButtonElement;
@@ -78,7 +78,7 @@ class LayersView implements Drawn<LayersPayload> {
     };
     this.#suggest = button("Suggest", { primary: true, command: true }, ask, signal);
     this.root.append(
-      html("header", { class: "effdl-head" }, this.#title, this.#inputs, this.#place),
+      html("div", { class: "effdl-head" }, this.#title, this.#inputs, this.#place),
       this.#totals,
       this.#tools(),
       this.#grid.root,

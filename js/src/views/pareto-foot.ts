@@ -24,7 +24,7 @@ export class ParetoFoot {
     };
     this.#knee = button("", { className: "effdl-link", title: "Where a little more cost stops to pay" }, press, signal);
     this.root = html(
-      "footer",
+      "div",
       { class: "effdl-foot" },
       this.#volume,
       this.#knee,

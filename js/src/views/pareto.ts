@@ -66,7 +66,7 @@ class ParetoView implements Drawn<ParetoPayload> {
     const plot = html("div", { class: "effdl-plot" }, this.#stage, this.#empty, this.#said);
     this.root.append(
       this.#run.bar,
-      html("header", { class: "effdl-head" }, this.#title, this.#run.line, this.#run.buttons),
+      html("div", { class: "effdl-head" }, this.#title, this.#run.line, this.#run.buttons),
       this.#run.message,
       this.#tools.root,
       html("div", { class: "effdl-split" }, plot, this.#card.root),

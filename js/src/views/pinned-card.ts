@@ -2,7 +2,7 @@
 
 import { cardBody, cardHead } from "./card.js";
 import { button } from "./controls.js";
-import { fill, html, memo, setText, show } from "./dom.js";
+import { fill, html, memo, setAll, setText, show } from "./dom.js";
 import { candidateOf, type Scene } from "./scene.js";
 
 export class PinnedCard {
@@ -36,6 +36,7 @@ export class PinnedCard {
     const { payload, pinned } = scene;
     const candidate = candidateOf(payload, pinned);
     show(this.root, payload.candidates.length > 0);
+    setAll(this.root, { "data-number": candidate?.number });
     show(this.#hint, candidate === undefined);
     show(this.#buttons, candidate !== undefined);
     this.#memo([candidate, candidateOf(payload, payload.dense), scene.work, scene.percent], () => {

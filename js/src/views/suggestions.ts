@@ -75,7 +75,7 @@ class SuggestionsView implements Drawn<SuggestionsPayload> {
     signal.addEventListener("abort", () => clearTimeout(this.#timer), { once: true });
     this.root.append(
       this.#bar,
-      html("header", { class: "effdl-head" }, this.#title, this.#count, this.#goals),
+      html("div", { class: "effdl-head" }, this.#title, this.#count, this.#goals),
       this.#head,
       this.#list,
       this.#empty,
@@ -83,7 +83,7 @@ class SuggestionsView implements Drawn<SuggestionsPayload> {
       this.#applied,
       this.#state,
       html(
-        "footer",
+        "div",
         { class: "effdl-foot" },
         this.#chosen,
         html("span", { class: "effdl-grow" }),
@@ -200,7 +200,7 @@ class SuggestionsView implements Drawn<SuggestionsPayload> {
         html("b", { class: "effdl-good" }, `Applied ${applied.indices.length}: `),
         outcomeLine(applied, totals, this.#work),
       );
-      const body = html("section", { class: "effdl-applied", "aria-label": "Applied" }, line);
+      const body = html("div", { class: "effdl-applied", role: "group", "aria-label": "Applied" }, line);
       if (skipped.length > 0) body.append(html("ul", { class: "effdl-warn", "aria-label": "Not done" }, ...skipped));
       if (diff.length > 0)
         body.append(html("details", { open: true }, html("summary", {}, "What changed"), diffList(diff)));
