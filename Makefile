@@ -22,19 +22,19 @@ lab: build/.built
 
 test: build/.built
 	@$(MAKE) --no-print-directory lint
-	$(RUN) pytest -q -m "not browser and not notebook"
+	$(RUN) pytest -q -n 2 -m "not browser and not notebook"
 	$(NPM) test
 	@$(MAKE) --no-print-directory browser
 	@$(MAKE) --no-print-directory notebooks
 
 quick: build/.built
-	$(RUN) pytest -q -m "not browser and not notebook and not slow"
+	$(RUN) pytest -q -n 2 -m "not browser and not notebook and not slow"
 
 browser: build/.built
 	EFFWIDGETS_BROWSER="$$(.ci/chromium)" && export EFFWIDGETS_BROWSER && $(RUN) pytest -q -m browser
 
 notebooks: build/.built
-	$(RUN) pytest -q -m notebook
+	$(RUN) pytest -q -n 2 -m notebook
 
 lint: build/.built
 	$(BIN)/ruff format --check .

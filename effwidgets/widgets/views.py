@@ -137,7 +137,7 @@ class LiveView(anywidget.AnyWidget):
             self._say("failed", str(message.get("message", "")))
             return
         payload = message["payload"]
-        with self._guard:
+        with self._guard, self.hold_sync():  # one message: the page must not draw one without the other
             if payload["view"] not in (self._shown, self._topic[1]):
                 BOARD.subscribe(self._topic[0], payload["view"], self._show)
             self._shown = payload["view"]

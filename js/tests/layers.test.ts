@@ -156,6 +156,12 @@ describe("the layer table", () => {
     expect(rows()).toHaveLength(open);
   });
 
+  it("keeps keys from Jupyter's shortcuts on whatever has the focus", () => {
+    const { grid } = mount();
+    grid.focus();
+    expect(grid.dataset.lmSuppressShortcuts).toBe("true");
+  });
+
   it("ends with its signal", () => {
     const { el, heard, end, row } = mount();
     end.abort();

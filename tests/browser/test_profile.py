@@ -96,3 +96,22 @@ def test_words_are_explained_and_faults_answered_in_one_line(notebook: Notebook,
     notebook.start(8)
     pager = page.locator("#jp-inspector-docstring, .jp-Inspector, .jp-RenderedText:visible").filter(has_text="%effdl help")
     expect(pager.first).to_be_visible()
+
+
+def test_suggest_turns_the_table_into_the_list_and_back(notebook: Notebook, page: Page) -> None:
+    for index in range(2):
+        notebook.run(index)
+    outputs = notebook.run(2)
+    table = live(outputs, "layers")
+    table.get_by_role("button", name="Suggest").click()
+    suggestions = live(outputs, "suggestions")
+    expect(suggestions).to_be_visible(timeout=60_000)
+    expect(table).to_have_count(0)
+    suggestions.get_by_role("checkbox").first.check()
+    suggestions.get_by_role("button", name="Apply 1").click()
+    expect(suggestions).to_contain_text("Applied 1", timeout=30_000)
+    notebook.screen("layers-turned")
+    expect(outputs.locator(".effdl-static")).to_be_hidden()
+    outputs.get_by_role("button", name="Layers").click()
+    expect(table).to_be_visible()
+    expect(suggestions).to_have_count(0)

@@ -66,14 +66,24 @@ export function freshId(stem: string): string {
   return `effdl-${stem}-${count}`;
 }
 
-/** The root of a view: keys typed in it do not reach Jupyter's shortcuts. */
-export function viewRoot(name: string): HTMLElement {
-  return html("div", {
+const SUPPRESS = "data-lm-suppress-shortcuts";
+
+/**
+ * The root of a view: keys typed in it do not reach Jupyter's shortcuts. JupyterLab looks for the attribute from the
+ * focused element upwards, but a shortcut for `:focus` in a notebook matches that element first: so it carries it too.
+ */
+export function viewRoot(name: string, signal: AbortSignal): HTMLElement {
+  const root = html("div", {
     role: "group", // two views of one model would be two landmarks of one name
     class: `effdl-view effdl-${name}`,
     "data-view": name,
-    "data-lm-suppress-shortcuts": "true",
+    [SUPPRESS]: "true",
   });
+  const mark = (event: FocusEvent): void => {
+    if (event.target instanceof Element) event.target.setAttribute(SUPPRESS, "true");
+  };
+  root.addEventListener("focusin", mark, { signal });
+  return root;
 }
 
 /** Remember what an element shows and draw it again only when that changed: clicks and focus survive updates. */

@@ -26,7 +26,7 @@ export function drawLayers(
 }
 
 class LayersView implements Drawn<LayersPayload> {
-  readonly root = viewRoot("layers");
+  readonly root: HTMLElement;
   readonly #emit: Emit;
   readonly #signal: AbortSignal;
   readonly #grid: LayerGrid;
@@ -53,6 +53,7 @@ class LayersView implements Drawn<LayersPayload> {
   #names = "";
 
   constructor(payload: LayersPayload, emit: Emit, signal: AbortSignal) {
+    this.root = viewRoot("layers", signal);
     this.#payload = payload;
     this.#emit = emit;
     this.#signal = signal;

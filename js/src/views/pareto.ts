@@ -31,7 +31,7 @@ export function drawPareto(
 }
 
 class ParetoView implements Drawn<ParetoPayload> {
-  readonly root = viewRoot("pareto");
+  readonly root: HTMLElement;
   readonly #emit: Emit;
   readonly #run: RunBar;
   readonly #title = html("h3");
@@ -53,6 +53,7 @@ class ParetoView implements Drawn<ParetoPayload> {
   #dragging = false;
 
   constructor(payload: ParetoPayload, emit: Emit, signal: AbortSignal) {
+    this.root = viewRoot("pareto", signal);
     this.#payload = payload;
     this.#emit = emit;
     this.#run = new RunBar(emit, signal);

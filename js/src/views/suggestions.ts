@@ -28,7 +28,7 @@ export function drawSuggestions(
 }
 
 class SuggestionsView implements Drawn<SuggestionsPayload> {
-  readonly root = viewRoot("suggestions");
+  readonly root: HTMLElement;
   readonly #emit: Emit;
   readonly #signal: AbortSignal;
   readonly #work = preferredWork();
@@ -60,6 +60,7 @@ class SuggestionsView implements Drawn<SuggestionsPayload> {
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(payload: SuggestionsPayload, emit: Emit, signal: AbortSignal) {
+    this.root = viewRoot("suggestions", signal);
     this.#payload = payload;
     this.#emit = emit;
     this.#signal = signal;
