@@ -28,14 +28,27 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copy(ROOT / name, source / name)
     for built in ("static", "labextension"):
         shutil.copytree(ROOT / "effwidgets" / built, source / "effwidgets" / built)
-    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(out), str(source)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "-q",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        str(out),
+        str(source),
+    ]
     subprocess.run(command, check=True, env=without_node(), capture_output=True)
     return next(out.glob("*.whl"))
 
 
 def without_node() -> dict[str, str]:
     folders = os.environ["PATH"].split(os.pathsep)
-    kept = [folder for folder in folders if not (Path(folder) / "node").exists() and not (Path(folder) / "npm").exists()]
+    kept = [
+        folder for folder in folders if not (Path(folder) / "node").exists() and not (Path(folder) / "npm").exists()
+    ]
     return {**os.environ, "PATH": os.pathsep.join(kept)}
 
 
@@ -60,7 +73,17 @@ def test_its_version_is_the_one_of_the_front_end(wheel: Path) -> None:
 
 
 def test_it_installs_without_node_and_works_from_there(wheel: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(tmp_path / "site"), str(wheel)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--no-deps",
+        "--target",
+        str(tmp_path / "site"),
+        str(wheel),
+    ]
     subprocess.run(command, check=True, env=without_node(), capture_output=True)
     code = (
         "import effwidgets, torch\n"
@@ -70,7 +93,9 @@ def test_it_installs_without_node_and_works_from_there(wheel: Path, tmp_path: Pa
         "print(effwidgets.__file__, profile.cost.macs, len(bundle('views.js')) > 10_000, profile.view()._topic[1])\n"
     )
     environment = {**without_node(), "PYTHONPATH": str(tmp_path / "site")}
-    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
     assert run.returncode == 0, run.stderr
     where, macs, bundled, view = run.stdout.split()
     assert Path(where).is_relative_to(tmp_path)

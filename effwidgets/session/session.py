@@ -31,9 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Session", "session_of", "sessions"]
 
 _log = logging.getLogger(__name__)
-_AT_ONCE = frozenset(
-    {"pause", "resume", "cancel", "select"}
-)  # set an event; overtake the queue
+_AT_ONCE = frozenset({"pause", "resume", "cancel", "select"})  # set an event; overtake the queue
 _REMEMBERED = 1000  # ids of commands already handled; a page repeats one within seconds, if at all
 
 

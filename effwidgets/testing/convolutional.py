@@ -63,7 +63,8 @@ class _Inverted(nn.Module):
         self.project = nn.Sequential(nn.Conv2d(inner, outer, 1, bias=False), nn.BatchNorm2d(outer))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + self.project(self.depthwise(self.expand(x)))
+        out: torch.Tensor = x + self.project(self.depthwise(self.expand(x)))
+        return out
 
 
 class InvertedNet(nn.Module):

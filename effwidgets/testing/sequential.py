@@ -22,7 +22,8 @@ class _Attention(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         batch, tokens, width = x.shape
         qkv = self.qkv(x).reshape(batch, tokens, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        mixed = functional.scaled_dot_product_attention(*qkv.unbind(0), is_causal=self.causal)
+        query, key, value = qkv.unbind(0)
+        mixed = functional.scaled_dot_product_attention(query, key, value, is_causal=self.causal)
         out: torch.Tensor = self.proj(mixed.transpose(1, 2).reshape(batch, tokens, width))
         return out
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from effwidgets.records import Candidate, StudyState, View
 from effwidgets.views.families import family_of_steps
@@ -17,7 +18,7 @@ from effwidgets.views.words import (
     diff_rows,
     plan_text,
     progress_text,
-    score_text,
+    score_writer,
     shown_name,
     step_row,
 )
@@ -100,7 +101,8 @@ def draw_text(state: StudyState) -> str:
     front = [by_number[number] for number in data["fronts"].get(axis, []) if number in by_number]
     columns = [Column("#", right=True), Column("What"), Column(shown_name(axis), right=True)]
     columns += [Column(data["metric"], right=True), Column("Training")]
-    rows = [_text_row(row, axis) for row in front[:_TEXT_ROWS]]
+    write = score_writer(data)
+    rows = [_text_row(row, axis, write) for row in front[:_TEXT_ROWS]]
     if rows:
         lines += ["", *table(columns, rows)]
         lines.append(f"The front of {len(data['candidates'])} candidates, from cheap to dear. FLOPs are 2 × MACs.")
@@ -111,13 +113,13 @@ def draw_text(state: StudyState) -> str:
     return "\n".join(lines)
 
 
-def _text_row(row: CandidateRow, axis: str) -> list[str]:
+def _text_row(row: CandidateRow, axis: str, write: Callable[[float | None], str]) -> list[str]:
     label = clip(" ".join(row["label"].split()), 56)
     return [
         str(row["number"]),
         label,
         amount(axis, row["values"][axis]),
-        score_text(row["values"]["score"]),
+        write(row["values"]["score"]),
         row["rung"],
     ]
 

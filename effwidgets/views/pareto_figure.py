@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from html import escape
 from typing import Any
 
@@ -9,7 +10,7 @@ from effwidgets.views.families import family
 from effwidgets.views.figures import SYMBOLS, TEMPLATE
 from effwidgets.views.scale import staircase
 from effwidgets.views.wire import CandidateRow, ParetoPayload
-from effwidgets.views.words import amount, clip, score_text, shown_name
+from effwidgets.views.words import amount, clip, score_writer, shown_name
 
 __all__ = ["draw_figure"]
 
@@ -34,8 +35,11 @@ def draw_figure(data: ParetoPayload) -> Any:
             name="Front",
             hoverinfo="skip",
         )
+    write = score_writer(data)
     for name in dict.fromkeys(row["family"] for row in rows):
-        _add_family(figure, name, [row for row in rows if row["family"] == name], axis, set(front))
+        known = [row for row in rows if row["family"] == name]
+        _add_family(figure, known, axis, set(front))
+        figure.data[-1].text = [_hover(row, axis, write) for row in known]
     return figure
 
 
@@ -44,7 +48,8 @@ def _at(row: CandidateRow, axis: str) -> float:
     return 2 * value if axis == "macs" else value
 
 
-def _add_family(figure: Any, name: str, rows: list[CandidateRow], axis: str, front: set[int]) -> None:
+def _add_family(figure: Any, rows: list[CandidateRow], axis: str, front: set[int]) -> None:
+    name = rows[0]["family"]
     look = family(name)
     figure.add_scatter(
         x=[_at(row, axis) for row in rows],
@@ -59,12 +64,11 @@ def _add_family(figure: Any, name: str, rows: list[CandidateRow], axis: str, fro
             "opacity": [1.0 if row["number"] in front or name == "dense" else 0.45 for row in rows],
         },
         customdata=[row["number"] for row in rows],
-        text=[_hover(row, axis) for row in rows],
         hovertemplate="%{text}<extra></extra>",
     )
 
 
-def _hover(row: CandidateRow, axis: str) -> str:
+def _hover(row: CandidateRow, axis: str, write: Callable[[float | None], str]) -> str:
     steps = [
         f"{escape(step['transform'].replace('_', ' '))} {escape(clip(', '.join(step['layers']), 50))}, "
         f"{escape(step['settings'])}"
@@ -72,7 +76,7 @@ def _hover(row: CandidateRow, axis: str) -> str:
     ]
     more = [f"and {len(row['steps']) - 6} more steps"] if len(row["steps"]) > 6 else []
     head = f"<b>Candidate {row['number']}</b>: {escape(clip(row['label'], 80))}"
-    said = f"{score_text(row['values']['score'])} at {amount(axis, row['values'][axis])} {shown_name(axis)}"
+    said = f"{write(row['values']['score'])} at {amount(axis, row['values'][axis])} {shown_name(axis)}"
     return "<br>".join([head, said, *steps, *more])
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from html import escape
 
 from effwidgets.views.families import family
 from effwidgets.views.page import mark
 from effwidgets.views.scale import Scale, scale_over, staircase
 from effwidgets.views.wire import CandidateRow, ParetoPayload
-from effwidgets.views.words import amount, clip, score_text, shown_name
+from effwidgets.views.words import amount, clip, score_writer, shown_name
 
 __all__ = ["draw_scatter"]
 
@@ -29,16 +30,20 @@ def draw_scatter(data: ParetoPayload, axis: str) -> str:
     x = scale_over([_cost(row, axis) for row in rows], _LEFT, _WIDTH - _RIGHT, from_zero=True)
     y = scale_over([_score(row) for row in rows], _HEIGHT - _BOTTOM, _TOP)
     upward = data["metric_better"] == "higher"
-    body = [*_grid(x, y, axis), *_front(front, axis, x, y, upward=upward)]
+    write = score_writer(data)
+    body = [*_grid(write, x, y, axis), *_front(front, axis, x, y, upward=upward)]
     on_front = {row["number"] for row in front}
     body += [*_chosen(data, rows, axis, x, y), *_labels(data, rows, axis, x, y)]
-    body += [_marked(row, axis, x, y, faded=row["number"] not in on_front) for row in rows]
+    for row in rows:
+        said = f"{write(row['values']['score'])} at {amount(axis, row['values'][axis])}"
+        at = (x(_cost(row, axis)), y(_score(row)))
+        body.append(_marked(row, said, at, faded=row["number"] not in on_front))
     names = dict.fromkeys(row["family"] for row in rows)
     body += [_axis_titles(data, axis), *_legend([name for name in names if name != "dense"])]
     best = max(rows, key=lambda row: _score(row) if upward else -_score(row))
     summary = (
         f"Scatter of {len(rows)} candidates, {data['metric']} against {shown_name(axis)}; {len(front)} on the front; "
-        f"best score {score_text(best['values']['score'])} at {amount(axis, best['values'][axis])}."
+        f"best score {write(best['values']['score'])} at {amount(axis, best['values'][axis])}."
     )
     return (
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(summary)}" font-size="12" '
@@ -55,7 +60,7 @@ def _score(row: CandidateRow) -> float:
     return row["values"]["score"] or 0.0
 
 
-def _grid(x: Scale, y: Scale, axis: str) -> list[str]:
+def _grid(write: Callable[[float | None], str], x: Scale, y: Scale, axis: str) -> list[str]:
     lines = []
     for value in _whole_ticks(x, axis):
         at = x(value)
@@ -63,7 +68,7 @@ def _grid(x: Scale, y: Scale, axis: str) -> list[str]:
         lines.append(_text(at, y.start + 19, amount(axis, value), "middle"))
     for value in y.ticks(5):
         lines.append(_line(x.start, y(value), x.end, y(value)))
-        lines.append(_text(x.start - 8, y(value) + 4, score_text(value), "end"))
+        lines.append(_text(x.start - 8, y(value) + 4, write(value).replace(".0%", "%"), "end"))
     return lines
 
 
@@ -95,12 +100,10 @@ def _front(front: list[CandidateRow], axis: str, x: Scale, y: Scale, *, upward: 
     ]
 
 
-def _marked(row: CandidateRow, axis: str, x: Scale, y: Scale, *, faded: bool) -> str:
-    across, down = x(_cost(row, axis)), y(_score(row))
+def _marked(row: CandidateRow, said: str, at: tuple[float, float], *, faded: bool) -> str:
     dense = row["family"] == "dense"
-    drawn = mark(row["family"], across, down, 7.0 if dense else 5.5)
-    score, cost = score_text(row["values"]["score"]), amount(axis, row["values"][axis])
-    title = f"{row['number']}: {clip(row['label'], 120)}, {score} at {cost}"
+    drawn = mark(row["family"], *at, 7.0 if dense else 5.5)
+    title = f"{row['number']}: {clip(row['label'], 120)}, {said}"
     opacity = ' opacity=".4"' if faded and not dense else ""
     return f'<g data-number="{row["number"]}"{opacity}><title>{escape(title)}</title>{drawn}</g>'
 
@@ -119,11 +122,9 @@ def _labels(data: ParetoPayload, rows: list[CandidateRow], axis: str, x: Scale, 
         if words == ["dense"]:
             labels.append(_text(across, down - 13, "dense", "middle", _HALO))
             continue
-        # Left of and above a front there is nothing; what was applied may lie anywhere: named on the other side.
-        after = across < _WIDTH * 0.25 or ("applied" in words and across < _WIDTH * 0.75)
-        above = down > _TOP + 16 and "applied" not in words
-        side = 13 if after else -13
-        labels.append(_text(across + side, down - 10 if above else down + 20, said, "start" if after else "end", _HALO))
+        # A front rises to the right: right of and below one of its marks lies only what it beats.
+        after = across < _WIDTH * 0.75
+        labels.append(_text(across + (13 if after else -13), down + 20, said, "start" if after else "end", _HALO))
     return labels
 
 

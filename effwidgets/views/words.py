@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from effwidgets.records import Edit, Piece, Plain, Skip, Step
 from effwidgets.units import bytes_text, count_text, seconds_text
@@ -17,12 +17,14 @@ __all__ = [
     "common_warnings",
     "diff_rows",
     "diff_text",
+    "is_share",
     "module_text",
     "places",
     "plan_text",
     "progress_text",
     "risk_text",
     "score_text",
+    "score_writer",
     "settings_text",
     "share",
     "shown_name",
@@ -49,6 +51,9 @@ _FEW = 3  # steps that a label still names one by one
 _CRITERIA = {"l2": "smallest L2 norm first", "l1": "smallest L1 norm first", "bn": "smallest batch-norm scale first"}
 _PRODUCER = re.compile(r"^(?:Linear|Conv\w*)\((?:in_features=)?(\d+), (?:out_features=)?(\d+)")
 _SIZED = re.compile(r"^(\w*Norm\w*|Embedding|NonDynamicallyQuantizableLinear)\(\(?(\d+)(?:, (\d+))?")
+
+
+_SHARES = re.compile("acc|f1|auc|precision|recall|iou|map|top", re.IGNORECASE)
 
 
 def shown_name(key: str) -> str:
@@ -93,9 +98,28 @@ def amount(key: str, value: float | None) -> str:
     return count_text(2 * value if key == "macs" else value)
 
 
-def score_text(value: float | None) -> str:
-    """Write a score to four digits; what is not there is a dash."""
-    return "–" if value is None else f"{value:.4g}"
+def is_share(metric: str, values: Iterable[float | None]) -> bool:
+    """Say whether a score is written as a percentage: it is called an accuracy or alike, and lies between 0 and 1.
+
+    >>> is_share("accuracy", [0.5, None, 1.0]), is_share("loss", [0.5]), is_share("accuracy", [97.5])
+    (True, False, False)
+    """
+    return _SHARES.search(metric) is not None and all(value is None or 0 <= value <= 1 for value in values)
+
+
+def score_text(value: float | None, *, as_share: bool = False) -> str:
+    """Write a score: as a percentage to a tenth, else to four digits; what is not there is a dash.
+
+    >>> score_text(0.98333), score_text(0.98333, as_share=True), score_text(None)
+    ('0.9833', '98.3%', '–')
+    """
+    return "–" if value is None else f"{value:.1%}" if as_share else f"{value:.4g}"
+
+
+def score_writer(data: ParetoPayload) -> Callable[[float | None], str]:
+    """Return how the scores of one search are written, all in the same way."""
+    as_share = is_share(data["metric"], [row["values"]["score"] for row in data["candidates"]])
+    return lambda value: score_text(value, as_share=as_share)
 
 
 def progress_text(data: ParetoPayload) -> str:

@@ -67,7 +67,10 @@ def test_suggestions_are_ticked_applied_undone_and_saved(lab: Lab, page: Page, t
     model_file = tmp_path / "net.py"
     model_file.write_text(SMALL_CNN)
     fresh = subprocess.run(
-        [sys.executable, "-c", FRESH, str(model_file), str(lab.work / "small")], capture_output=True, text=True, check=True
+        [sys.executable, "-c", FRESH, str(model_file), str(lab.work / "small")],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert fresh.stdout.strip() == value  # identical, to the last digit printed
 

@@ -94,7 +94,9 @@ def test_words_are_explained_and_faults_answered_in_one_line(notebook: Notebook,
     expect(wrong).not_to_contain_text("Traceback")
     notebook.screen("faults")
     notebook.start(8)
-    pager = page.locator("#jp-inspector-docstring, .jp-Inspector, .jp-RenderedText:visible").filter(has_text="%effdl help")
+    pager = page.locator("#jp-inspector-docstring, .jp-Inspector, .jp-RenderedText:visible").filter(
+        has_text="%effdl help"
+    )
     expect(pager.first).to_be_visible()
 
 

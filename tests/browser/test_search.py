@@ -56,7 +56,9 @@ def quickstart(lab: Lab, notebooks: Path) -> list[str]:
     return [cell.source for cell in nbformat.read(notebooks / "00-quickstart.ipynb", as_version=4).cells]
 
 
-def test_the_quickstart_from_the_first_cell_to_the_last(lab: Lab, page: Page, quickstart: list[str], tmp_path: Path) -> None:
+def test_the_quickstart_from_the_first_cell_to_the_last(
+    lab: Lab, page: Page, quickstart: list[str], tmp_path: Path
+) -> None:
     notebook = Notebook(lab, page, "00-quickstart.ipynb")
     search = place(quickstart, "study.start()")
     for index in range(search):
@@ -148,7 +150,11 @@ def pin_and_read(page: Page, view: Locator, kernel: Kernel) -> int:
 
 
 def saved_models_score_what_is_drawn(kernel: Kernel, sources: list[str], folder: Path) -> None:
-    code = [source for source in sources if any(mark in source for mark in ("import torch", "load_digits()", "class ", "def accuracy"))]
+    code = [
+        source
+        for source in sources
+        if any(mark in source for mark in ("import torch", "load_digits()", "class ", "def accuracy"))
+    ]
     script = folder / "model.py"
     body = "\n\n".join(code).replace("%load_ext effwidgets", "")
     script.write_text(body.split("torch.manual_seed(0)")[0])
@@ -157,7 +163,9 @@ def saved_models_score_what_is_drawn(kernel: Kernel, sources: list[str], folder:
     for number, path in zip(numbers, paths, strict=True):
         kernel.read(f"str(study.save({number}, {path!r}))")
     drawn = kernel.read(f"[study.candidates()[n].score() for n in {numbers}]")
-    fresh = subprocess.run([sys.executable, "-c", FRESH, str(script), *paths], capture_output=True, text=True, check=True)
+    fresh = subprocess.run(
+        [sys.executable, "-c", FRESH, str(script), *paths], capture_output=True, text=True, check=True
+    )
     assert json.loads(fresh.stdout) == drawn
 
 

@@ -27,7 +27,9 @@ def ear(request: pytest.FixtureRequest) -> Ear:
     return ear
 
 
-def test_a_burst_of_changes_is_sent_as_few_payloads_and_the_last_state_arrives(ear: Ear, request: pytest.FixtureRequest) -> None:
+def test_a_burst_of_changes_is_sent_as_few_payloads_and_the_last_state_arrives(
+    ear: Ear, request: pytest.FixtureRequest
+) -> None:
     publisher = Publisher(interval_s=0.05)
     count = itertools.count()
     latest = [0]
@@ -42,7 +44,9 @@ def test_a_burst_of_changes_is_sent_as_few_payloads_and_the_last_state_arrives(e
     assert len(ear.heard) <= 2 + elapsed / 0.05
 
 
-def test_a_payload_that_cannot_be_built_stops_nobody_else(ear: Ear, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_payload_that_cannot_be_built_stops_nobody_else(
+    ear: Ear, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
+) -> None:
     publisher = Publisher(interval_s=0.0)
 
     def broken() -> dict[str, Any]:

@@ -171,5 +171,5 @@ def test_without_cells_only_the_last_few_views_of_one_thing_are_kept(profile):
 
 def test_importing_the_package_imports_no_widgets():
     code = "import sys, effwidgets, effwidgets.views.layers; print({'anywidget', 'ipywidgets', 'plotly', 'IPython'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603  our own
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -240,17 +240,17 @@ class SuggestionsView implements Drawn<SuggestionsPayload> {
     setText(this.#apply, `Apply ${count}`);
     this.#apply.disabled = count === 0 || same || status.state === "working" || status.state === "gone";
     this.#apply.title = count === 0 ? "Tick a suggestion first." : same ? "These are applied." : "";
-    const fits = preview !== null && this.#previewFits();
-    this.#memo.chosen([count, fits, preview, totals], () => {
+    const known = this.#previewFits() ? preview : same ? applied : null; // what is applied was not asked for again
+    this.#memo.chosen([count, known, totals], () => {
       if (count === 0) fill(this.#chosen, "Tick what you agree with.");
-      else if (!fits) fill(this.#chosen, `${count} chosen. `, html("span", { class: "effdl-muted" }, "Adding up…"));
+      else if (!known) fill(this.#chosen, `${count} chosen. `, html("span", { class: "effdl-muted" }, "Adding up…"));
       else {
-        const lost = preview.skipped.length;
+        const lost = known.skipped.length;
         const note =
           lost > 0
-            ? html("span", { class: "effdl-warn", title: preview.skipped.join("\n") }, ` ${preview.skipped.join(" ")}`)
+            ? html("span", { class: "effdl-warn", title: known.skipped.join("\n") }, ` ${known.skipped.join(" ")}`)
             : null;
-        fill(this.#chosen, `${count} chosen: `, outcomeLine(preview, totals, this.#work), note);
+        fill(this.#chosen, `${count} chosen: `, outcomeLine(known, totals, this.#work), note);
       }
     });
   }
