@@ -8,6 +8,7 @@
 PYTHON ?= python3
 NOTEBOOK ?= notebooks/00-quickstart.ipynb
 LAB_ARGS ?=
+ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint .ci/constraints.txt
 NPM := PATH="$(CURDIR)/$(BIN):$$PATH" npm --prefix js --silent
@@ -18,7 +19,7 @@ TS := $(shell find js/src js/style js/schema -type f 2>/dev/null)
 .PHONY: lab test quick lint fix types bench wheel browser notebooks js clean
 
 lab: build/.built
-	$(BIN)/jupyter lab $(LAB_ARGS) $(NOTEBOOK)
+	$(BIN)/jupyter lab $(ROOT) --LabApp.default_url=/lab/tree/$(NOTEBOOK) $(LAB_ARGS)
 
 test: build/.built
 	@$(MAKE) --no-print-directory lint
