@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from effwidgets.errors import ModelError
 from effwidgets.profiling.calls import Call, tensors_in
 from effwidgets.profiling.shadow import share
 from effwidgets.records import Edit, Profile, Step
+from effwidgets.search.replay import Replay
 from effwidgets.transforms.trial import answer, stand_in
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Bench:
     The first calibration batch is run through the changed model, or ``call`` where there is no calibration. With
     calibration and batch norm it is run once more with the statistics of that batch: `apply` will estimate them again
     where that brings the outputs nearer, so the smaller of the two errors is the one that the choice will have.
+    What a step leaves as it was is not computed again (`Replay`); the outputs are the same to the last bit.
 
     Raises:
         ModelError: the model's own forward fails.
@@ -53,16 +55,19 @@ class Bench:
         self._profile = profile
         self._calibration = calibration
         self._call = calibration.batches[0] if calibration is not None else call
-        self._again = calibration is not None and bool(_batch_norms(model))
+        norms = calibration is not None and bool(_batch_norms(model))
+        self._modes = (False, True) if norms else (False,)  # of batch norm: does it take the batch's own statistics?
+        self._replays = {batch: Replay() for batch in self._modes}
         try:
-            self._outputs = _floats(answer(stand_in(self._model), self._call))
+            outputs = [self._recorded(batch) for batch in self._modes]
         except Exception as error:
             raise ModelError(f"The forward of {type(model).__name__} failed: {error}") from error
+        self._outputs = outputs[0]
 
     @property
     def forwards(self) -> int:
         """How many forwards one trial takes."""
-        return 2 if self._again else 1
+        return len(self._modes)
 
     def measure(self, transform: Transform, step: Step) -> Measured:
         """Do ``step`` alone and run it. There is nothing to undo: only what the step replaced was the trial's own.
@@ -73,16 +78,22 @@ class Bench:
         trial = stand_in(self._model)
         edit = transform.rewrite(trial, step, self._profile)
         edit = transform.fit(trial, share(self._model), edit, self._calibration)
-        errors = [output_error(self._outputs, _floats(answer(trial.eval(), self._call)))]
+        trial.eval()
         energy = self._energy(transform, edit, trial)
-        if self._again:
-            for norm in _batch_norms(trial):
-                norm.train()
-            errors.append(output_error(self._outputs, _floats(answer(trial, self._call))))
+        errors = [output_error(self._outputs, self._replayed(trial, batch)) for batch in self._modes]
         known = [error for error in errors if error is not None]
         if known and not math.isfinite(min(known)):
             raise ModelError("the outputs are no longer finite")
         return Measured(error=min(known, default=None), energy=energy)
+
+    def _recorded(self, batch: bool) -> list[Tensor]:  # noqa: FBT001  one of `_modes`
+        twin = stand_in(self._model)
+        with self._replays[batch].recording(twin):
+            return _answer(twin, self._call, batch)
+
+    def _replayed(self, trial: nn.Module, batch: bool) -> list[Tensor]:  # noqa: FBT001  one of `_modes`
+        with self._replays[batch].into(trial):
+            return _answer(trial, self._call, batch)
 
     def _energy(self, transform: Transform, edit: Edit, trial: nn.Module) -> float | None:
         # The witness holds, in the shapes of the original, the weights that the trial stands for.
@@ -94,9 +105,16 @@ class Bench:
             for name, weight in self._model.named_parameters():
                 other = now.get(name)
                 if other is not None and other is not weight and other.shape == weight.shape and weight.dim() > 1:
-                    whole += float(weight.double().square().sum())
-                    lost += float((weight - other).double().square().sum())
+                    whole += _squares(weight)
+                    lost += _squares(weight - other)
         return None if whole == 0 or not math.isfinite(lost) else max(0.0, 1 - lost / whole)
+
+
+def _answer(model: nn.Module, call: Call, batch: bool) -> list[Tensor]:  # noqa: FBT001  as in `Bench._modes`
+    if batch:
+        for norm in _batch_norms(model):
+            norm.train()
+    return _floats(answer(model, call))
 
 
 def output_error(before: Sequence[Tensor], after: Sequence[Tensor]) -> float | None:
@@ -111,15 +129,16 @@ def output_error(before: Sequence[Tensor], after: Sequence[Tensor]) -> float | N
     shapes = [[tuple(tensor.shape) for tensor in side] for side in (before, after)]
     if shapes[0] != shapes[1]:
         raise ModelError(f"The changed model returns tensors of {shapes[1]} where {shapes[0]} was expected.")
-    whole = _energy_of(before)
-    moved = _energy_of([new.double() - old.double() for old, new in zip(before, after, strict=True)])
+    whole = sum(map(_squares, before))
+    moved = sum(_squares(new.double() - old.double()) for old, new in zip(before, after, strict=True))
     if whole == 0:
         return 0.0 if moved == 0 else None
     return math.sqrt(moved / whole)
 
 
-def _energy_of(tensors: Iterable[Tensor]) -> float:
-    return sum(float(tensor.double().square().sum()) for tensor in tensors)
+def _squares(tensor: Tensor) -> float:
+    # Added up in double precision, without a copy in it.
+    return float(torch.linalg.vector_norm(tensor, dtype=torch.float64)) ** 2
 
 
 def _floats(outputs: object) -> list[Tensor]:

@@ -80,11 +80,13 @@ class Study(Shown):
     Attributes:
         origin: name of the session that shows it; "" when none does.
         selection: numbers of the candidates selected in its live view.
+        adopt: what is done to each `Applied` before `apply` returns it; a session sets it.
     """
 
     def __init__(self, runner: Runner, options: SearchOptions, *, title: str, origin: str = "") -> None:
         self.origin = origin
         self.selection: tuple[int, ...] = ()
+        self.adopt: Callable[[Applied], Applied] = lambda applied: applied
         self._title = title
         self._runner = runner
         self._options = options
@@ -92,6 +94,11 @@ class Study(Shown):
         self._changes = Listeners()
         self._ends = Listeners()
         self._worker = Worker(runner, options, self._tell)
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """The real inputs that candidates are fitted and repaired on."""
+        return self._runner.calibration
 
     def start(self) -> Self:
         """Begin, go on with what a cancelled run left, or resume; returns at once."""
@@ -234,7 +241,7 @@ class Study(Shown):
             applied = self._worker.shelf.take(number, lambda: self._runner.build(candidate))
         self._applied = number
         self._tell()
-        return applied
+        return self.adopt(applied)
 
     def save(self, number: int, path: str | Path) -> Path:
         """Write a candidate as a recipe: a folder with JSON and safetensors, which `effwidgets.load` reads."""

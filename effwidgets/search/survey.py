@@ -18,6 +18,7 @@ from effwidgets.search.places import Place, change_of, places_of, step_at
 from effwidgets.search.runner import failure_text
 from effwidgets.transforms.apply import hypothetical
 from effwidgets.transforms.base import TRANSFORMS
+from effwidgets.transforms.spectrum import remembered
 
 if TYPE_CHECKING:
     from effwidgets.transforms.calibration import Calibration
@@ -113,7 +114,7 @@ def survey(
     aim = _Aim(model, call, goal, profile)
     bench = Bench(model, call, profile, calibration)
     wanted, nothing = aim.options(places, check or _go_on)
-    wanted, small = _affordable(wanted, (MOST_FORWARDS - 1) // bench.forwards, goal)
+    wanted, small = _affordable(wanted, MOST_FORWARDS // bench.forwards - 1, goal)
     options, lost = _tried(bench, wanted, check or _go_on)
     return Survey(goal=goal, profile=profile, options=tuple(options), skips=(*skips, *nothing, *small, *lost))
 
@@ -125,16 +126,17 @@ def _go_on() -> None:
 def _tried(bench: Bench, wanted: list[Option], check: Callable[[], None]) -> tuple[list[Option], list[Skip]]:
     options: list[Option] = []
     failed: dict[tuple[str, tuple[str, ...]], str] = {}
-    for option in wanted:
-        check()
-        try:
-            found = bench.measure(TRANSFORMS[option.step.transform], option.step)
-        except Cancelled:
-            raise
-        except Exception as error:  # noqa: BLE001  a plug-in, or the changed model
-            failed[option.site] = failure_text(error)
-        else:
-            options.append(replace(option, error=found.error, energy=found.energy))
+    with remembered():  # the settings of a place follow each other, and decompose one weight
+        for option in wanted:
+            check()
+            try:
+                found = bench.measure(TRANSFORMS[option.step.transform], option.step)
+            except Cancelled:
+                raise
+            except Exception as error:  # noqa: BLE001  a plug-in, or the changed model
+                failed[option.site] = failure_text(error)
+            else:
+                options.append(replace(option, error=found.error, energy=found.energy))
     measured = {option.site for option in options}
     return options, [
         Skip(transform=site[0], layers=site[1], reason=f"it could not be tried: {text}")

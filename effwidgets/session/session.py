@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import dataclasses
 import logging
 import threading
 import uuid
@@ -164,8 +165,7 @@ class Session:
         done = apply(
             self.model, plan, self.call(inputs), calibration=self.calibration, repair=repair, check=self._check
         )
-        self._push(done)
-        return done
+        return self._push(adopt(done, self.call(None), self.calibration))
 
     def undo(self) -> Applied | None:
         """Forget what was applied last; return what holds now, None for the model as it came.
@@ -187,11 +187,14 @@ class Session:
         study.origin = f"{self.name}/{len(self._studies) + 1}"
         self._studies[study.origin] = study
         COMMANDS.add(study.origin, self.handle)
+        call, calibration = self.call(None), study.calibration
+        study.adopt = lambda applied: adopt(applied, call, calibration)
         follow(study)
 
-    def _push(self, done: Applied) -> None:
+    def _push(self, done: Applied) -> Applied:
         self._applied.append(done)
         self._bench.applied(self._applied)
+        return done
 
     def _check(self) -> None:
         if self._stop.is_set():
@@ -309,6 +312,13 @@ class Session:
     def __repr__(self) -> str:
         what = "nothing applied" if not self._applied else f"{len(self._applied)} applied"
         return f"Session({self.title}: {what}, {self.study or 'no search'})"
+
+
+def adopt(applied: Applied, call: Call, calibration: Calibration | None) -> Applied:
+    """Give the compressed model a session of its own, so that its profile can be worked on like any other."""
+    session = session_of(applied.model)
+    session.seen, session.calibration = call, calibration
+    return dataclasses.replace(applied, profile=dataclasses.replace(applied.profile, origin=session.name))
 
 
 def _work(ref: weakref.ref[Session]) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from effwidgets.transforms.spectrum import Spectrum, spectrum_of
+
 __all__ = [
     "matrix_factors",
     "matrix_product",
@@ -28,9 +30,13 @@ def _working(weight: Tensor) -> Tensor:
 
 def _split(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     # (m, n) into (m, rank) and (rank, n). Eckart and Young 1936: no other pair of this rank is closer.
-    left, values, right = torch.linalg.svd(matrix, full_matrices=False)
-    root = values[:rank].sqrt()
-    return left[:, :rank] * root, root[:, None] * right[:rank]
+    if matrix.shape[0] > matrix.shape[1]:
+        second, first = _split(matrix.T, rank)
+        return first.T, second.T
+    left = spectrum_of(matrix).leading(rank)
+    right = left.T @ matrix  # projected, whatever the spectrum: the rows are the singular values long
+    root = right.norm(dim=1).sqrt()
+    return left * root, right / torch.where(root > 0, root, torch.ones_like(root))[:, None]
 
 
 def matrix_factors(weight: Tensor, rank: int) -> tuple[Tensor, Tensor]:
@@ -76,25 +82,19 @@ def tucker_factors(weight: Tensor, rank_in: int, rank_out: int) -> tuple[Tensor,
     Tucker-2 of Kim et al. 2016 (arXiv:1511.06530): higher-order singular value decomposition, then alternating sweeps
     (HOOI, De Lathauwer et al. 2000).
     """
-    whole = _working(weight)
     ones = [1] * (weight.dim() - 2)
-    flat = whole.flatten(2)  # (out, in, k)
-    left_out, left_in = _basis(flat, 0, rank_out), _basis(flat, 1, rank_in)
+    flat = _working(weight).flatten(2)  # (out, in, k)
+    by_out, by_in = flat.transpose(1, 2).contiguous(), flat.permute(1, 2, 0).contiguous()  # (out, k, in), (in, k, out)
+    left_in = spectrum_of(by_in.flatten(1)).leading(rank_in)
     for _ in range(_SWEEPS):
-        left_out = _basis(torch.einsum("oik,ir->ork", flat, left_in), 0, rank_out)
-        left_in = _basis(torch.einsum("oik,or->rik", flat, left_out), 1, rank_in)
-    core = torch.einsum("oik,op,iq->pqk", flat, left_out, left_in)
+        left_out = Spectrum((by_out @ left_in).flatten(1)).leading(rank_out)
+        narrow = by_in @ left_out  # (in, k, rank_out)
+        left_in = Spectrum(narrow.flatten(1)).leading(rank_in)
+    core = torch.einsum("ikp,iq->pqk", narrow, left_in)
     first, core, last = _balanced(left_in.T, core, left_out)
     first, last = first.reshape(rank_in, -1, *ones), last.reshape(-1, rank_out, *ones)
     middle = core.reshape(rank_out, rank_in, *weight.shape[2:])
     return first.to(weight.dtype), middle.to(weight.dtype), last.to(weight.dtype)
-
-
-def _basis(tensor: Tensor, mode: int, rank: int) -> Tensor:
-    # The first left singular vectors of an unfolding; where it has fewer, the basis is filled up to the rank.
-    unfolded = tensor.movedim(mode, 0).flatten(1)
-    left: Tensor = torch.linalg.svd(unfolded, full_matrices=rank > unfolded.shape[1])[0]
-    return left[:, :rank]
 
 
 def _balanced(first: Tensor, core: Tensor, last: Tensor) -> tuple[Tensor, Tensor, Tensor]:

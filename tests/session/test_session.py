@@ -189,3 +189,12 @@ while [candidate.state for candidate in study.candidates()] != ["running"]:
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
     assert ended.returncode == 0, ended.stderr
     assert "terminate" not in ended.stderr
+
+
+def test_what_was_applied_is_a_model_like_any_other(model: nn.Module, x: torch.Tensor) -> None:
+    applied = effwidgets.apply(model, effwidgets.suggest(model, x).plan(0), x)
+    assert applied.profile.origin == session_of(applied.model).name
+    assert len(effwidgets.suggest(applied.model)) > 0  # its inputs are known
+    study = explore(model, x, evaluate=lambda candidate: 0.5, options=SearchOptions(plans=(Plan(),))).run()
+    kept = study.apply(1)
+    assert kept.profile.origin == session_of(kept.model).name
