@@ -191,13 +191,11 @@ def open_model(name: str, shape_text: str | None = None) -> None:
 
 def _profile(model: nn.Module, shape_text: str | None) -> Profile:
     session = session_of(model)
-    before = session.seen
     try:
         seen = _seen(model)
         call = call_from(model, shape_text, seen) if shape_text else seen
         return session.parameters() if call is None else session.profile(call)
     except EffError as error:
-        session.seen = before
         _show_error(error)
         return session.parameters()
 

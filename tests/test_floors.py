@@ -31,7 +31,15 @@ FLOORS = {
 }
 ENGINE = {"profiling", "transforms", "metrics", "search"}
 SCREEN = {"views", "widgets"}
-JUPYTER = {"IPython", "ipywidgets", "anywidget", "traitlets", "comm", "ipykernel", "plotly", "jupyterlab"}
+JUPYTER = {"IPython", "ipywidgets", "anywidget", "traitlets", "comm", "ipykernel", "jupyterlab"}
+KNOWS_JUPYTER = {
+    "widgets",  # live views are anywidgets
+    "magics",  # %effdl
+    "panel",  # opens a model where the extension asks
+    "",  # the face: names IPython's shell in the type of load_ipython_extension
+    "records/doors.py",  # a record shows itself: two outputs, which only IPython.display can make, inside one function
+}
+KNOWS_PLOTLY = {"views", "widgets"}
 
 
 def room_of(path: Path) -> str:
@@ -74,9 +82,34 @@ def test_imports_go_down_only(path: Path) -> None:
 def test_the_engine_knows_no_screen_and_the_screen_no_torch(path: Path) -> None:
     roots = {name.split(".")[0] for name in IMPORTS[path]}
     if room_of(path) in ENGINE:
-        assert not roots & JUPYTER
+        assert not roots & (JUPYTER | {"plotly"})
     if room_of(path) in SCREEN:
         assert "torch" not in roots
+
+
+def rooms(names: list[str]) -> set[str]:
+    return {name.split(".")[1] for name in names if name.startswith("effwidgets.")}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_the_engine_and_the_screen_never_meet_below_the_session(path: Path) -> None:
+    if room_of(path) in ENGINE:
+        assert not rooms(IMPORTS[path]) & SCREEN
+    if room_of(path) in SCREEN:
+        assert not rooms(IMPORTS[path]) & ENGINE
+
+
+def test_only_the_rooms_named_here_know_jupyter_and_each_of_them_does() -> None:
+    knowing = {path for path, names in IMPORTS.items() if {name.split(".")[0] for name in names} & JUPYTER}
+    places = {place for path in knowing for place in (room_of(path), str(path.relative_to(PACKAGE)))}
+    assert knowing
+    assert all(room_of(path) in KNOWS_JUPYTER or str(path.relative_to(PACKAGE)) in KNOWS_JUPYTER for path in knowing)
+    assert places >= KNOWS_JUPYTER, "a room that no longer knows Jupyter leaves the list"
+
+
+def test_only_the_screen_knows_plotly() -> None:
+    knowing = {room_of(path) for path, names in IMPORTS.items() if "plotly" in {name.split(".")[0] for name in names}}
+    assert knowing <= KNOWS_PLOTLY
 
 
 def test_modules_import_each_other_in_no_circle() -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+from pathlib import Path
+
+import effwidgets
 
 HEAVY = [
     "IPython",
@@ -20,15 +24,39 @@ HEAVY = [
 ]
 
 
-def python(code: str) -> str:
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+LIGHT = f"import sys, effwidgets; print([name for name in {HEAVY} if name in sys.modules])"
+UNBUILT = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import effwidgets, torch
+from effwidgets.errors import EffError
+assert effwidgets.__file__.startswith(sys.argv[1]), effwidgets.__file__
+profile = effwidgets.profile(torch.nn.Linear(8, 4), torch.zeros(2, 8))
+bundle = profile._repr_mimebundle_()
+print(profile.cost.macs, sorted(bundle), "Linear" in bundle["text/html"])
+try:
+    profile.view()
+except EffError as error:
+    print(error)
+profile._ipython_display_()
+"""
+
+
+def python(code: str, *arguments: str) -> str:
+    run = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
     return run.stdout.strip()
 
 
 def test_importing_loads_no_jupyter_and_no_heavy_library() -> None:
-    loaded = python(f"import sys, effwidgets; print([name for name in {HEAVY} if name in sys.modules])")
-    assert loaded == "[]"
+    assert python(LIGHT) == "[]"
 
 
-def test_importing_works_without_the_built_front_end() -> None:
-    assert python("import sys, effwidgets; print('effwidgets.widgets.views' in sys.modules)") == "False"
+def test_without_the_built_front_end_everything_but_the_live_views_works(tmp_path: Path) -> None:
+    built = shutil.ignore_patterns("static", "labextension", "__pycache__")
+    shutil.copytree(Path(effwidgets.__file__).parent, tmp_path / "effwidgets", ignore=built)
+    counted, fault, *shown = python(UNBUILT, str(tmp_path)).splitlines()
+    assert counted == "64 ['text/html', 'text/plain'] True"
+    assert "effwidgets/static/views.js" in fault
+    assert "npm run build" in fault
+    assert any("Linear" in line for line in shown)

@@ -106,7 +106,7 @@ def test_before_a_call_there_is_a_guess_and_after_it_the_shape_seen(kernel):
 
 
 def test_a_call_seen_by_the_session_counts_too(kernel):
-    session_of(kernel.user_ns["net"]).call(torch.zeros(5, 3, 8, 8))
+    session_of(kernel.user_ns["net"]).profile(torch.zeros(5, 3, 8, 8))
     assert rows(kernel)["net"]["shape"] == "5, 3, 8, 8"
 
 

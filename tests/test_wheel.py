@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from pathlib import Path
 
@@ -72,32 +73,59 @@ def test_its_version_is_the_one_of_the_front_end(wheel: Path) -> None:
     assert f"effwidgets-{version[1]}-" in wheel.name
 
 
-def test_it_installs_without_node_and_works_from_there(wheel: Path, tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "-q",
-        "--no-deps",
-        "--target",
-        str(tmp_path / "site"),
-        str(wheel),
-    ]
+FRESH = """
+import sys
+here, others = sys.argv[1:]
+sys.path[:0] = [here, others]
+from importlib import metadata
+from pathlib import Path
+import effwidgets, torch
+from IPython.core.interactiveshell import InteractiveShell
+from effwidgets.widgets.views import bundle
+
+def ours(path):
+    return Path(path).is_relative_to(here)
+
+ends = [point for point in metadata.entry_points() if point.group.startswith("effwidgets")]
+assert {point.group for point in ends} == {"effwidgets.transforms", "effwidgets.metrics", "effwidgets.views"}
+assert all(ours(point.dist.locate_file("")) for point in ends), ends
+assert all(ours(sys.modules[point.load().__class__.__module__].__file__) for point in ends)
+assert [ours(one.locate_file("")) for one in metadata.distributions() if one.name == "effwidgets"] == [True]
+shell = InteractiveShell.instance()
+shell.user_ns.update(model=torch.nn.Linear(8, 4), x=torch.zeros(2, 8))
+shell.run_line_magic("load_ext", "effwidgets")
+profile = shell.run_line_magic("effdl", "profile model x")
+assert all(ours(module.__file__) for name, module in sys.modules.items() if name.split(".")[0] == "effwidgets")
+print(effwidgets.__version__, profile.cost.macs, len(bundle("views.js")) > 10_000, profile.view()._topic[1])
+"""
+
+
+@pytest.fixture
+def site(wheel: Path, tmp_path: Path) -> Path:
+    """The wheel, installed into a folder of its own by pip, with no node at hand."""
+    options = ["-q", "--no-deps", "--target", str(tmp_path / "site")]
+    command = [sys.executable, "-m", "pip", "install", *options, str(wheel)]
     subprocess.run(command, check=True, env=without_node(), capture_output=True)
-    code = (
-        "import effwidgets, torch\n"
-        "from effwidgets.records import VIEWS\n"
-        "from effwidgets.widgets.views import bundle\n"
-        "profile = effwidgets.profile(torch.nn.Linear(8, 4), torch.zeros(2, 8))\n"
-        "print(effwidgets.__file__, profile.cost.macs, len(bundle('views.js')) > 10_000, profile.view()._topic[1])\n"
-    )
-    environment = {**without_node(), "PYTHONPATH": str(tmp_path / "site")}
-    run = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-    )
+    return tmp_path / "site"
+
+
+def other_packages(folder: Path) -> Path:
+    """Links to all that is installed here but effwidgets itself, whose checkout stands on this Python's path."""
+    folder.mkdir()
+    for kind in ("purelib", "platlib"):
+        for path in Path(sysconfig.get_path(kind)).iterdir():
+            if "effwidgets" not in path.name and not (folder / path.name).is_symlink():
+                (folder / path.name).symlink_to(path)
+    return folder
+
+
+def test_it_installs_without_node_and_works_from_there(site: Path, tmp_path: Path) -> None:
+    # -I and -S: no PYTHONPATH, no working folder and no .pth file, so nothing leads back to the checkout.
+    command = [sys.executable, "-I", "-S", "-c", FRESH, str(site), str(other_packages(tmp_path / "others"))]
+    environment = {**without_node(), "IPYTHONDIR": str(tmp_path / "ipython")}
+    run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
-    where, macs, bundled, view = run.stdout.split()
-    assert Path(where).is_relative_to(tmp_path)
-    assert (macs, bundled, view) == ("64", "True", "layers")
-    assert (tmp_path / "site" / "share" / "jupyter" / "labextensions" / "effwidgets" / "package.json").exists()
+    version, *rest = run.stdout.split()[-4:]
+    assert f"effwidgets-{version}.dist-info" in {path.name for path in site.iterdir()}
+    assert rest == ["64", "True", "layers"]
+    assert (site / "share" / "jupyter" / "labextensions" / "effwidgets" / "package.json").exists()

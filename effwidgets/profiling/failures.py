@@ -14,12 +14,16 @@ from torch import nn
 
 from effwidgets.errors import ModelError
 from effwidgets.profiling.calls import Call, map_tensors, shapes_of, tensors_in
+from effwidgets.profiling.dice import Dice
 from effwidgets.profiling.recorder import Recorder
 from effwidgets.profiling.shadow import copy_tree
 from effwidgets.records import Shape
 from effwidgets.units import shape_text
 
-__all__ = ["is_empty", "model_error", "quiet", "real_stand_in"]
+__all__ = ["is_empty", "model_error", "quiet", "real_copy", "real_stand_in"]
+
+
+_OF_DTYPES = ("dtype", "datatype", "scalar type", "input type")
 
 
 def model_error(recorder: Recorder, call: Call, error: Exception) -> ModelError:
@@ -32,7 +36,7 @@ def model_error(recorder: Recorder, call: Call, error: Exception) -> ModelError:
     text = str(error).strip().partition("\n")[0] or "no message"
     return ModelError(
         f"{recorder.root.kind} failed {where}: {failed.kind}{own} was called with {_shapes(failed.inputs or ())} and "
-        f"raised {type(error).__name__}: {text[:300]}. The model was called with {whole}. {_advice(module)}"
+        f"raised {type(error).__name__}: {text[:300]}. The model was called with {whole}. {_advice(module, call, text)}"
     )
 
 
@@ -40,7 +44,12 @@ def _shapes(shapes: tuple[Shape, ...]) -> str:
     return ", ".join(map(shape_text, shapes)) or "no tensors"
 
 
-def _advice(module: nn.Module) -> str:
+def _advice(module: nn.Module, call: Call, text: str) -> str:
+    held = next((tensor.dtype for tensor in module.parameters() if tensor.is_floating_point()), None)
+    came = {tensor.dtype for tensor in tensors_in(call)} - {held}
+    if held is not None and came and any(word in text.lower() for word in _OF_DTYPES):
+        dtypes = ", ".join(sorted(str(dtype).removeprefix("torch.") for dtype in came))
+        return f"This layer's numbers are {held} and the model was called with {dtypes}: check the input's dtype."
     if isinstance(module, nn.Linear):
         return f"This layer takes {module.in_features} features in the last place of the shape: check the input's size."
     if isinstance(module, nn.modules.conv._ConvNd):
@@ -59,16 +68,35 @@ def _advice(module: nn.Module) -> str:
 @contextmanager
 def real_stand_in(model: nn.Module, call: Call) -> Iterator[tuple[nn.Module, Call]]:
     """Give a full copy of the model and its inputs to run with real numbers; random states are as before afterwards."""
+    with torch.inference_mode(mode=False):
+        twin = real_copy(model)
+        given: Call = map_tensors(call, lambda tensor: tensor.detach().clone())
+    with _own_random(model):
+        yield twin, given
+
+
+@contextmanager
+def _own_random(model: nn.Module) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        with Dice():  # the states belong to the whole process: putting them back would disturb who draws meanwhile
+            yield
+        return
     devices = sorted({tensor.device.index or 0 for tensor in model.parameters() if tensor.is_cuda})
     python_state = random.getstate()
     try:
         with torch.random.fork_rng(devices=devices):
-            with torch.inference_mode(mode=False):
-                twin = copy_tree(model, _real_copy)
-                given: Call = map_tensors(call, lambda tensor: tensor.detach().clone())
-            yield twin, given
+            yield
     finally:
         random.setstate(python_state)
+
+
+def real_copy(model: nn.Module) -> nn.Module:
+    """Return a full copy of ``model``; unlike `copy.deepcopy` also of one that keeps an activation with its history.
+
+    Raises:
+        InputError: it holds something that cannot be copied; the message names the attribute.
+    """
+    return copy_tree(model, _real_copy)
 
 
 def _real_copy(tensor: torch.Tensor) -> torch.Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -32,7 +33,7 @@ _VIEWS = _words(
     is_strides_like_format is_non_overlapping_and_dense _version result_type _local_scalar_dense item
     _linalg_check_errors _assert_async _assert_scalar _assert_tensor_metadata _functional_assert_async set_data
     _cudnn_init_dropout_state unsafe_split unsafe_split_with_sizes unsafe_chunk _debug_has_internal_overlap equal
-    is_nonzero
+    is_nonzero _record_function_enter_new _record_function_exit
     """
 )
 
@@ -77,12 +78,22 @@ _ELEMENTWISE = _words(
     fake_quantize_per_tensor_affine_cachemask fake_quantize_per_channel_affine_cachemask quantize_per_tensor
     quantize_per_channel dequantize _amp_foreach_non_finite_check_and_unscale_
     _fake_quantize_learnable_per_tensor_affine _fake_quantize_learnable_per_channel_affine heaviside nan_to_num diff
-    bitwise_not hypot frac
+    bitwise_not hypot frac floor_divide
     """
 )
 
 # Pointwise in truth, if not by torch's tags.
 _POINTWISE_TOO = _words("masked_fill rsub _prelu_kernel prelu hardtanh leaky_relu clamp lerp addcmul addcdiv")
+
+
+# A real kernel takes tensors of one dtype only; a fake one does not look.
+_ONE_DTYPE = _words(
+    """
+    mm addmm bmm baddbmm addbmm mv addmv dot vdot linear matmul convolution _convolution native_layer_norm
+    native_group_norm native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training
+    _batch_norm_with_update _batch_norm_no_update
+    """
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,6 +106,15 @@ class Rule:
     pointwise: bool
     mutates: bool
     asks: bool
+    one_dtype: bool = False
+
+    def check_dtypes(self, inputs: Sequence[torch.Tensor]) -> None:
+        """Raise a `TypeError` for a mix of dtypes that a real kernel would refuse."""
+        dtypes = {tensor.dtype for tensor in inputs}
+        if len(dtypes) < 2 or ("norm" in self.name and dtypes <= {torch.float32, torch.bfloat16, torch.float16}):
+            return
+        found = " and ".join(sorted(str(dtype).removeprefix("torch.") for dtype in dtypes))
+        raise TypeError(f"{self.name} was given tensors of {found}; one dtype was expected")
 
     def macs(self, args: Any, kwargs: Any, out: Any) -> int | None:
         """Return the multiply-accumulates, or None where they cannot be told."""
@@ -117,7 +137,10 @@ def rule_of(func: OpOverload) -> Rule:
     asks = torch.Tag.data_dependent_output in tags or torch.Tag.dynamic_output_shape in tags
     kind = _kind(func, name, formula)
     pointwise = torch.Tag.pointwise in tags or name.removesuffix("_") in _POINTWISE_TOO
-    return Rule(name, kind, formula, pointwise, mutates=bool(schema and schema.is_mutable), asks=asks)
+    # "addmm.dtype" and its like are told what to return.
+    strict = name in _ONE_DTYPE and "dtype" not in str(getattr(func, "_overloadname", ""))
+    mutates = bool(schema and schema.is_mutable)
+    return Rule(name, kind, formula, pointwise, mutates=mutates, asks=asks, one_dtype=strict)
 
 
 def _kind(func: OpOverload, name: str, formula: Formula | None) -> Kind:

@@ -212,6 +212,8 @@ class Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's _
             _collect(kwargs.values(), inputs)
         values = self._values
         known = values is not None and values.known(inputs)
+        if rule.one_dtype and values is not None:
+            rule.check_dtypes(inputs)
         if known and rule.asks:
             return values.answer(func, args, kwargs)  # type: ignore[union-attr]
         out = func(*args, **kwargs)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Shadow", "copy_tree", "make_shadow", "share"]
 
 _COMPILED: Final = frozenset({"_compiled_call_impl", "dynamo_ctx", "get_compiler_config", "_torchdynamo_orig_callable"})
+_ATOMS: Final = frozenset({type(None), bool, int, float, str})
 Memo: TypeAlias = dict[int, Any]
 Change: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 
@@ -89,6 +90,15 @@ class Faker:
         return fake
 
 
+class _StuckError(Exception):
+    """An attribute that cannot be copied."""
+
+    def __init__(self, module: nn.Module, attribute: str) -> None:
+        super().__init__(attribute)
+        self.module = module
+        self.attribute = attribute
+
+
 def make_shadow(model: nn.Module) -> Shadow:
     """Return a shadow of ``model``, which is left as it is.
 
@@ -127,10 +137,17 @@ def share(model: nn.Module) -> nn.Module:
 
 
 def check_module(model: object) -> None:
-    """Raise an `InputError` when ``model`` is not a module."""
+    """Raise an `InputError` when ``model`` is not a module, or one whose layers have no sizes yet."""
     if not isinstance(model, nn.Module):
         hint = " You handed in the class: make an instance of it first." if isinstance(model, type) else ""
         raise InputError(f"The model is {type(model).__name__} {model!r:.60}; a torch.nn.Module was expected.{hint}")
+    for path, module in model.named_modules():
+        tensors = (*module._parameters.values(), *module._buffers.values())
+        if any(nn.parameter.is_lazy(tensor) for tensor in tensors):
+            raise InputError(
+                f"Layer {path!r} of the {type(model).__name__} is a {type(module).__name__} and has no sizes yet. "
+                "Call the model once with real inputs, which gives it its sizes; then come again."
+            )
 
 
 def copy_tree(model: nn.Module, change: Change) -> nn.Module:
@@ -142,6 +159,14 @@ def copy_tree(model: nn.Module, change: Change) -> nn.Module:
     try:
         with _CopyMode(change):
             twin: nn.Module = _copy_module(model, memo)
+    except _StuckError as stuck:
+        path = next((name for name, module in model.named_modules() if module is stuck.module), "")
+        reason = str(stuck.__cause__).partition("\n")[0][:200]
+        raise InputError(
+            f"The {type(model).__name__} cannot be copied, so it cannot be looked at without touching it: the attribute "
+            f"{stuck.attribute!r} of {f'layer {path!r}' if path else 'the model itself'} stands in the way ({reason}). "
+            "Take what cannot be copied (a file, a lock, a process) out of the module."
+        ) from stuck.__cause__
     except Exception as error:  # anybody's __deepcopy__ may have run
         raise InputError(
             f"The {type(model).__name__} cannot be copied, so it cannot be looked at without touching it: {error}. "
@@ -179,8 +204,9 @@ def _copy_module(module: nn.Module, memo: Memo) -> Any:
     if id(module) in memo:
         return memo[id(module)]
     cls = type(module)
-    # torch.compile's wrapper would compile its copy.
-    own = cls.__module__.startswith("torch.nn.modules.") or "dynamo_ctx" in module.__dict__
+    # torch.compile's wrapper would compile its copy. Known by its class: a copy of it has no compiler any more.
+    compiled = cls.__module__.startswith("torch._dynamo.") and "_orig_mod" in module._modules
+    own = compiled or cls.__module__.startswith("torch.nn.modules.")
     hooked = any(hasattr(cls, name) for name in ("__deepcopy__", "__copy__"))
     if hooked or (
         not own and (cls.__setstate__ is not nn.Module.__setstate__ or cls.__reduce__ is not object.__reduce__)
@@ -191,12 +217,17 @@ def _copy_module(module: nn.Module, memo: Memo) -> Any:
     memo.setdefault(id(memo), []).append(module)
     state = twin.__dict__
     for name, value in module.__dict__.items():
-        if name in _COMPILED or (name == "forward" and "dynamo_ctx" in module.__dict__):
+        if name in _COMPILED or (name == "forward" and compiled):
             continue
-        state[name] = _copy_value(name, value, memo)
+        try:
+            state[name] = _copy_value(name, value, memo)
+        except _StuckError:
+            raise
+        except Exception as error:  # anybody's __deepcopy__ may have run
+            raise _StuckError(module, name) from error
     # A compiled call belongs to the original; the copy runs as it is written.
     state["_compiled_call_impl"] = None
-    if "dynamo_ctx" in module.__dict__:
+    if compiled:
         state["forward"] = state["_modules"]["_orig_mod"].__call__
     if isinstance(twin, nn.RNNBase):
         twin._init_flat_weights()
@@ -204,7 +235,7 @@ def _copy_module(module: nn.Module, memo: Memo) -> Any:
 
 
 def _copy_value(name: str, value: Any, memo: Memo) -> Any:
-    if value is None or isinstance(value, bool | int | float | str):
+    if type(value) in _ATOMS or (type(value) is tuple and all(type(item) in _ATOMS for item in value)):
         return value
     if name in ("_parameters", "_buffers"):
         return {key: None if item is None else memo[id(item)] for key, item in value.items()}
@@ -214,4 +245,6 @@ def _copy_value(name: str, value: Any, memo: Memo) -> Any:
         return []
     if isinstance(value, dict | set) and not value:
         return type(value)()
+    if isinstance(value, torch.Generator):
+        return memo.setdefault(id(value), value.clone_state())  # its state is a tensor that must not become fake
     return copy.deepcopy(value, memo)

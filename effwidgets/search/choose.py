@@ -52,7 +52,7 @@ def path(model: nn.Module, call: Call, survey: Survey, check: Callable[[], None]
         trial = {**chosen, option.site: option}
         plan = _plan_of(trial.values(), survey.profile)
         try:
-            after = hypothetical(model, plan, call, known=survey.profile)
+            after = hypothetical(model, plan, call, known=survey.profile, backward=False)
         except EffError:  # two steps that do not go together; the next best may
             continue
         complete = not any(note.startswith(LEFT_OUT) for note in after.notes)

@@ -131,7 +131,7 @@ def _laid(model: nn.Module, call: Call, known: Profile, plan: Plan) -> Iterator[
     # One plan or none: what cannot even be laid out on a shadow is not tried.
     if len(plan):
         try:
-            yield _Rung(plan, hypothetical(model, plan, call, known=known))
+            yield _Rung(plan, hypothetical(model, plan, call, known=known, backward=False))
         except EffError:
             return
 

@@ -63,6 +63,7 @@ class Bench:
         except Exception as error:
             raise ModelError(f"The forward of {type(model).__name__} failed: {error}") from error
         self._outputs = outputs[0]
+        self._wholes: dict[str, float] = {}  # squared norms of weights, once asked for
 
     @property
     def forwards(self) -> int:
@@ -105,7 +106,9 @@ class Bench:
             for name, weight in self._model.named_parameters():
                 other = now.get(name)
                 if other is not None and other is not weight and other.shape == weight.shape and weight.dim() > 1:
-                    whole += _squares(weight)
+                    if name not in self._wholes:
+                        self._wholes[name] = _squares(weight)
+                    whole += self._wholes[name]
                     lost += _squares(weight - other)
         return None if whole == 0 or not math.isfinite(lost) else max(0.0, 1 - lost / whole)
 

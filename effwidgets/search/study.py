@@ -24,6 +24,7 @@ from effwidgets.search.worker import Worker
 
 if TYPE_CHECKING:
     from effwidgets.transforms.apply import Applied
+    from effwidgets.transforms.calibration import Calibration
 
 __all__ = ["Study", "explore"]
 
@@ -90,7 +91,7 @@ class Study(Shown):
         self._title = title
         self._runner = runner
         self._options = options
-        self._applied: int | None = None
+        self._applied: list[int] = []
         self._changes = Listeners()
         self._ends = Listeners()
         self._worker = Worker(runner, options, self._tell)
@@ -171,7 +172,7 @@ class Study(Shown):
                 message=worker.message,
                 seconds_left=worker.seconds_left(),
                 fronts=worker.archive.fronts(),
-                applied=self._applied,
+                applied=self._applied[-1] if self._applied else None,
                 origin=self.origin,
             )
 
@@ -232,23 +233,32 @@ class Study(Shown):
             UnknownNameError: no candidate of that number.
             InputError: the candidate has no score.
         """
+        applied = self._take(number)
+        self._applied.append(number)
+        self._tell()
+        return self.adopt(applied)
+
+    def unapply(self) -> None:
+        """Take back that a candidate was applied last: the one before it holds again."""
+        if self._applied:
+            self._applied.pop()
+            self._tell()
+
+    def save(self, number: int, path: str | Path) -> Path:
+        """Write a candidate as a recipe: a folder with JSON and safetensors, which `effwidgets.load` reads."""
+        from effwidgets.transforms.recipe import save
+
+        save(self._take(number), path)
+        return Path(path)
+
+    def _take(self, number: int) -> Applied:
         with self._worker.lock:
             candidate = self._worker.archive[number]
         if candidate.state != "done":
             why = f" ({candidate.note})" if candidate.note else ""
             raise InputError(f"Candidate {number} is {candidate.state}{why}; only one that is done can be applied.")
         with own_threads(self._options.workers):
-            applied = self._worker.shelf.take(number, lambda: self._runner.build(candidate))
-        self._applied = number
-        self._tell()
-        return self.adopt(applied)
-
-    def save(self, number: int, path: str | Path) -> Path:
-        """Write a candidate as a recipe: a folder with JSON and safetensors, which `effwidgets.load` reads."""
-        from effwidgets.transforms.recipe import save
-
-        save(self.apply(number), path)
-        return Path(path)
+            return self._worker.shelf.take(number, lambda: self._runner.build(candidate))
 
     def _tell(self, ended: bool = False) -> None:  # noqa: FBT001, FBT002  what the worker calls
         if len(self._changes) or (ended and len(self._ends)):
@@ -259,8 +269,15 @@ class Study(Shown):
 
     def _ipython_display_(self) -> None:
         state = self.snapshot()
-        ended = state.state in ("finished", "cancelled", "failed")
-        show(state, None if ended else self.on_finished)
+        show(state, None if _ended(state) else self._when_ended)
+
+    def _when_ended(self, listener: Listener) -> None:
+        # The run may end while its view is being made; then nobody would call.
+        stop = self.on_finished(listener)
+        state = self.snapshot()
+        if _ended(state):
+            stop()
+            listener(state)
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> Json:
         return self.snapshot()._repr_mimebundle_(include, exclude)
@@ -275,3 +292,7 @@ class Study(Shown):
 
     def __repr__(self) -> str:
         return repr(self.snapshot()).replace("StudyState(", "Study(", 1)
+
+
+def _ended(state: StudyState) -> bool:
+    return state.state in ("finished", "cancelled", "failed")

@@ -182,7 +182,7 @@ class _Aim:
         if self.goal not in _MEMORY:
             return -int(getattr(change, self.goal))
         try:
-            after = hypothetical(self.model, Plan(steps=(step,)), self.call, known=self.profile)
+            after = hypothetical(self.model, Plan(steps=(step,)), self.call, known=self.profile, backward=False)
         except EffError:  # a step that cannot even be laid out saves nothing
             return 0
         return amount_now(self.goal, self.profile) - amount_now(self.goal, after)

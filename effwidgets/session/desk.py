@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from effwidgets.profiling import Call
-from effwidgets.records import Desk, Outcome, Progress, Suggestions
+from effwidgets.records import Desk, Outcome, Progress, Skip, Suggestions
 from effwidgets.session.publisher import PUBLISHER
 from effwidgets.transforms import Applied, hypothetical
 from effwidgets.views import suggestions as suggestions_view
@@ -31,17 +31,16 @@ class Workbench:
         """The state now; None before the first list."""
         return self._desk
 
-    def lay(self, suggestions: Suggestions) -> None:
-        """Put a new list on the desk; what was applied stays."""
+    def lay(self, suggestions: Suggestions, stack: Sequence[Applied]) -> None:
+        """Put a new list on the desk; what was applied stays, found again in the new list by its steps."""
         with self._lock:
-            old = self._desk
             self._desk = Desk(
                 suggestions=suggestions,
-                applied=old.applied if old else None,
-                undo=old.undo if old else 0,
-                progress=Progress(state="done", message=""),
+                applied=_outcome(stack[-1], suggestions) if stack else None,
+                undo=len(stack),
+                progress=Progress(state="done"),
             )
-        self._publish()
+        self.publish()
 
     def preview(self, model: nn.Module, call: Call, indices: tuple[int, ...]) -> None:
         """Profile what the chosen suggestions would make of the model, without building it."""
@@ -51,7 +50,8 @@ class Workbench:
         outcome = None
         if indices:
             after = hypothetical(model, desk.suggestions.plan(*indices), call)
-            outcome = Outcome(indices=indices, cost=after.cost, memory=after.memory)
+            undone = tuple(Skip(transform="", layers=(), reason=note) for note in after.notes if "Left out" in note)
+            outcome = Outcome(indices=indices, cost=after.cost, memory=after.memory, skipped=undone)
         self._change(preview=outcome)
 
     def applied(self, stack: Sequence[Applied]) -> None:
@@ -72,9 +72,10 @@ class Workbench:
         with self._lock:
             if self._desk is not None:
                 self._desk = dataclasses.replace(self._desk, **changes)
-        self._publish()
+        self.publish()
 
-    def _publish(self) -> None:
+    def publish(self) -> None:
+        """Lay the desk as it stands on the board, soon."""
         PUBLISHER.mark(self._origin, "suggestions", self.payload)
 
     def payload(self) -> Mapping[str, Any] | None:

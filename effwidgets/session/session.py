@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import atexit
 import dataclasses
-import logging
 import threading
 import uuid
 import weakref
-from collections import OrderedDict, deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from torch import nn
 
-from effwidgets.errors import Cancelled, EffError, InputError, UnknownNameError
+from effwidgets.errors import EffError, InputError
 from effwidgets.profiling import Call, Inputs, ProfileOptions, as_call, parameters_only
 from effwidgets.profiling import profile as profile_model
 from effwidgets.records import COMMANDS, Command, Desk, Plain, Plan, Profile, Progress, Suggestions
+from effwidgets.session.acts import AT_ONCE, act, act_at_once
 from effwidgets.session.desk import Workbench
-from effwidgets.session.live import follow
-from effwidgets.session.publisher import PUBLISHER
+from effwidgets.session.live import follow, forget
+from effwidgets.session.queue import CommandQueue
 from effwidgets.transforms import TRANSFORMS, Applied, Calibration, apply, calibration_of
-from effwidgets.views import layers as layers_view
 from effwidgets.views.families import know
 from effwidgets.widgets.board import BOARD
 
@@ -31,9 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Session", "session_of", "sessions"]
 
-_log = logging.getLogger(__name__)
-_AT_ONCE = frozenset({"pause", "resume", "cancel", "select"})  # set an event; overtake the queue
-_REMEMBERED = 1000  # ids of commands already handled; a page repeats one within seconds, if at all
+_LAST_WAIT_S = 5.0
 
 
 class Session:
@@ -43,8 +39,10 @@ class Session:
 
     Attributes:
         name: unique in the world, so that a widget of an earlier kernel never reaches a later one.
-        seen: the call seen last, or None.
+        title: class name of the model.
+        seen: the last call that worked, or None.
         calibration: data that repairs and errors are measured on, or None.
+        selected: what is selected on the page, by view.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -52,21 +50,17 @@ class Session:
         self.title = type(model).__name__
         self.seen: Call | None = None
         self.calibration: Calibration | None = None
+        self.selected: dict[str, tuple[Plain, ...]] = {}
+        self.bench = Workbench(self.name)
         self._model = weakref.ref(model)
-        self._applied: list[Applied] = []
+        self._applied: list[tuple[Applied, Study | None]] = []
         self._profile: Profile | None = None
-        self._studies: dict[str, Study] = {}
+        self._study: Study | None = None
+        self._studies: weakref.WeakValueDictionary[str, Study] = weakref.WeakValueDictionary()
+        self._begun = 0
+        self._queue = CommandQueue(f"effwidgets-{self.name}", self, latest=frozenset({"preview"}))
         for technique, transform in TRANSFORMS.items():
             know(technique, transform.family)
-        self._bench = Workbench(self.name)
-        self._selected: dict[str, tuple[Plain, ...]] = {}
-        self._queue: deque[Command] = deque()
-        self._handled: OrderedDict[str, None] = OrderedDict()
-        self._wake = threading.Condition()
-        self._worker: threading.Thread | None = None
-        self._stop = threading.Event()
-
-    # what is there
 
     @property
     def model(self) -> nn.Module:
@@ -83,32 +77,30 @@ class Session:
     @property
     def applied(self) -> Applied | None:
         """What was applied last and not undone; ``.model`` is the compressed model."""
-        return self._applied[-1] if self._applied else None
+        return self._applied[-1][0] if self._applied else None
 
     @property
     def desk(self) -> Desk | None:
         """The suggestion list with what was done to it; None before `suggest`."""
-        return self._bench.desk
-
-    def selection(self, view: Literal["layers", "suggestions"] = "layers") -> tuple[Plain, ...]:
-        """Return what is selected in a live view: names of layers, or indices of suggestions."""
-        return self._selected.get(view, ())
+        return self.bench.desk
 
     @property
     def study(self) -> Study | None:
         """The search begun last; None before the first."""
-        return next(reversed(self._studies.values()), None)
+        return self._study
 
-    # the verbs
+    def selection(self, view: Literal["layers", "suggestions"] = "layers") -> tuple[Plain, ...]:
+        """Return what is selected in a live view: names of layers, or indices of suggestions."""
+        return self.selected.get(view, ())
 
-    def call(self, inputs: Inputs | None) -> Call:
-        """Return ``inputs`` as a call and remember it; without inputs, the call seen last.
+    def call(self, inputs: Inputs | None = None) -> Call:
+        """Return ``inputs`` as a call; without inputs, the last call that worked.
 
         Raises:
             InputError: no inputs, and no call was seen yet.
         """
         if inputs is not None:
-            self.seen = as_call(inputs)
+            return as_call(inputs)
         if self.seen is None:
             raise InputError(
                 f"No inputs were given and no call of this {self.title} was seen yet. "
@@ -122,12 +114,10 @@ class Session:
 
     def profile(self, inputs: Inputs | None = None, options: ProfileOptions | None = None) -> Profile:
         """Profile the model; see `effwidgets.profile`."""
-        wanted = options or ProfileOptions()
-        named = ProfileOptions(
-            **{field: getattr(wanted, field) for field in wanted.__dataclass_fields__ if field != "origin"},
-            origin=self.name,
-        )
-        self._profile = profile_model(self.model, self.call(inputs), options=named)
+        call = self.call(inputs)
+        named = dataclasses.replace(options or ProfileOptions(), origin=self.name)
+        self._profile = profile_model(self.model, call, options=named)
+        self.seen = call
         return self._profile
 
     def suggest(
@@ -141,31 +131,34 @@ class Session:
         """Rank what could be done; see `effwidgets.suggest`."""
         from effwidgets.search import suggest
 
-        call = self.call(inputs)
-        if calibration is not None:
-            self.calibration = calibration_of(calibration)
+        call, data = self.call(inputs), self._data(calibration)
         found = suggest(
             self.model,
             call,
             goal=goal,
             budget=budget,
-            calibration=self.calibration,
-            check=self._check,
+            calibration=data,
+            check=self._queue.check,
             origin=self.name,
         )
-        self._bench.lay(found)
+        self.seen, self.calibration = call, data
+        self.bench.lay(found, [applied for applied, _ in self._applied])
         return found
 
     def apply(
         self, plan: Plan, inputs: Inputs | None = None, *, calibration: object = None, repair: bool = True
     ) -> Applied:
-        """Apply ``plan`` to a copy of the model and push the result; see `effwidgets.apply`."""
-        if calibration is not None:
-            self.calibration = calibration_of(calibration)
-        done = apply(
-            self.model, plan, self.call(inputs), calibration=self.calibration, repair=repair, check=self._check
-        )
-        return self._push(adopt(done, self.call(None), self.calibration))
+        """Apply ``plan`` to a copy of the model and keep the result for `undo`; see `effwidgets.apply`."""
+        call, data = self.call(inputs), self._data(calibration)
+        done = apply(self.model, plan, call, calibration=data, repair=repair, check=self._queue.check)
+        self.seen, self.calibration = call, data
+        return self.keep(adopt(done, call, data))
+
+    def keep(self, applied: Applied, study: Study | None = None) -> Applied:
+        """Make ``applied`` what holds now; `undo` takes it back."""
+        self._applied.append((applied, study))
+        self.bench.applied([done for done, _ in self._applied])
+        return applied
 
     def undo(self) -> Applied | None:
         """Forget what was applied last; return what holds now, None for the model as it came.
@@ -175,139 +168,72 @@ class Session:
         """
         if not self._applied:
             raise InputError(f"Nothing was applied to this {self.title}, so there is nothing to undo.")
-        self._applied.pop()
-        self._bench.applied(self._applied)
+        _, study = self._applied.pop()
+        if study is not None:
+            study.unapply()
+        self.bench.applied([done for done, _ in self._applied])
         return self.applied
 
-    def watch(self, study: Study) -> None:
-        """Show ``study`` in the views of its own origin, and let them steer it through this session.
+    def watch(self, study: Study, call: Call) -> None:
+        """Show ``study`` in the views of its own origin, and let them steer it; ``call`` is what it was begun with.
 
-        The study keeps the session, not the session the model: a search outlives the model it began with.
+        A search of the same model that still runs is cancelled: two on one machine only slow each other down.
+        A study keeps its session, so a search outlives the model it began with; the session keeps its last study.
         """
-        study.origin = f"{self.name}/{len(self._studies) + 1}"
+        if self._study is not None:
+            self._study.cancel()
+        self._begun += 1
+        data = study.calibration
+        study.origin = f"{self.name}/{self._begun}"
+        study.adopt = lambda applied: self._adopt(applied, call, data)
+        self._study = study
         self._studies[study.origin] = study
-        COMMANDS.add(study.origin, self.handle)
-        call, calibration = self.call(None), study.calibration
-        study.adopt = lambda applied: adopt(applied, call, calibration)
+        door = weakref.WeakMethod(self.handle)
+        COMMANDS.add(study.origin, lambda command: _knock(door, command))
+        weakref.finalize(study, _close, study.origin)
         follow(study)
 
-    def _push(self, done: Applied) -> Applied:
-        self._applied.append(done)
-        self._bench.applied(self._applied)
-        return done
+    def _adopt(self, applied: Applied, call: Call, calibration: Calibration | None) -> Applied:
+        return adopt(applied, call, calibration)
 
-    def _check(self) -> None:
-        if self._stop.is_set():
-            raise Cancelled("Stopped on request.")
-
-    # what comes from a screen
+    def _data(self, calibration: object) -> Calibration | None:
+        return self.calibration if calibration is None else calibration_of(calibration)
 
     def handle(self, command: Command) -> None:
         """Take a command from a screen: queue it, or set an event, and return. Idempotent by id; any thread."""
-        with self._wake:
-            if command.id:
-                if command.id in self._handled:
-                    return
-                self._handled[command.id] = None
-                while len(self._handled) > _REMEMBERED:
-                    self._handled.popitem(last=False)
-            if command.verb in _AT_ONCE:
-                self._at_once(command)
-                return
-            if command.verb == "preview":  # only the last wish counts
-                self._queue = deque(waiting for waiting in self._queue if waiting.verb != "preview")
-            self._queue.append(command)
-            if self._worker is None or not self._worker.is_alive():
-                self._worker = threading.Thread(target=_work, args=(weakref.ref(self),), daemon=True)
-                self._worker.name = f"effwidgets-{self.name}"
-                self._worker.start()
-            self._wake.notify_all()
-
-    def _at_once(self, command: Command) -> None:
+        if not self._queue.new(command):
+            return
         study = self._studies.get(command.origin)
-        if command.verb == "select":
-            self._select(study, dict(command.args))
-        elif study is not None:
-            {"pause": study.pause, "resume": study.resume, "cancel": study.cancel}[command.verb]()
-        elif command.verb == "cancel":
-            self._stop.set()
-
-    def _select(self, study: Study | None, args: dict[str, Any]) -> None:
-        chosen = tuple(args.get("chosen", ()))
-        if study is None:
-            self._selected[str(args.get("view"))] = chosen
+        if command.verb == "cancel" and study is None:
+            self._queue.cancel()
+        elif command.verb in AT_ONCE:
+            act_at_once(self, study, command)
         else:
-            study.selection = tuple(int(number) for number in chosen)
+            self._queue.put(command)
 
-    def next_command(self, timeout_s: float) -> Command | None:
-        """Wait for the next queued command; None when there was none for ``timeout_s``. For the worker thread."""
-        with self._wake:
-            if self._wake.wait_for(lambda: bool(self._queue) or self._stop.is_set(), timeout_s) and self._queue:
-                return self._queue.popleft()
-            self._worker = None  # a later command starts a new one
-            return None
+    def do(self, command: Command) -> None:
+        """Do a queued command. For the queue's thread."""
+        act(self, self._studies.get(command.origin), command)
 
-    def obey(self, command: Command) -> None:
-        """Do what a queued command says, and show what it could not do. For the worker thread."""
-        args = dict(command.args)
-        self._stop.clear()
-        try:
-            self._do(command.verb, args, self._studies.get(command.origin))
-        except EffError as error:
-            self._fail(str(error), args)
-        except Exception as error:  # noqa: BLE001  whatever the model or a plug-in raises must reach the screen
-            _log.exception("%s failed for %s.", command.verb, self.title)
-            self._fail(f"{type(error).__name__}: {error}", args)
+    def fail(self, command: Command, error: Exception) -> None:
+        """Show what could not be done, in the list and in the view that asked. For the queue's thread."""
+        message = str(error) if isinstance(error, EffError) else f"{type(error).__name__}: {error}"
+        if command.origin == self.name:
+            self.bench.progress(Progress(state="failed", message=message))
+        self.answer(command, {"message": message})
 
-    def _fail(self, message: str, args: dict[str, Any]) -> None:
-        self._bench.progress(Progress(state="failed", message=message))
-        if "key" in args:
-            BOARD.publish(self.name, f"turn/{args['key']}", {"message": message})
+    def answer(self, command: Command, answer: Mapping[str, Any]) -> None:
+        """Send ``answer`` to the one view that ``command`` came from; others of this session stay what they are."""
+        if key := dict(command.args).get("key"):
+            BOARD.publish(command.origin, f"turn/{key}", dict(answer))
 
-    def _turn(self, args: dict[str, Any], payload: Mapping[str, Any] | None) -> None:
-        # The answer goes to the one view that asked; others of this session stay what they are.
-        if "key" in args and payload is not None:
-            BOARD.publish(self.name, f"turn/{args['key']}", {"payload": dict(payload)})
-
-    def _do(self, verb: str, args: dict[str, Any], study: Study | None) -> None:
-        match verb:
-            case "suggest" | "goal":
-                self._bench.progress(Progress(state="working", message="Measuring what each change would cost…"))
-                self.suggest(goal=str(args.get("goal", "macs")))
-                if verb == "suggest":
-                    self._turn(args, self._bench.payload())
-            case "layers":
-                self._turn(args, layers_view.payload(self._profile or self.profile()))
-            case "preview":
-                self._bench.preview(self.model, self.call(None), tuple(args.get("indices", ())))
-            case "apply" if study is not None:
-                self._push(study.apply(int(args["number"])))
-            case "apply":
-                self._apply_chosen(tuple(args.get("indices", ())))
-            case "undo":
-                self.undo()
-            case "start" if study is not None:
-                study.start()
-            case _:
-                known = ["suggest", "goal", "layers", "preview", "apply", "undo", "start", *_AT_ONCE]
-                raise UnknownNameError("command", verb, known)
-
-    def _apply_chosen(self, indices: tuple[int, ...]) -> None:
-        desk = self._bench.desk
-        if desk is None or not indices:
-            raise InputError("No suggestion is ticked. Tick at least one, then press Apply.")
-        self._bench.progress(Progress(state="working", message=f"Applying {len(indices)}…"))
-        self.apply(desk.suggestions.plan(*indices))
+    def last_profile(self) -> Profile:
+        """Return the profile made last, or make one."""
+        return self._profile or self.profile()
 
     def end(self) -> None:
         """Drop what is queued, stop what is going on, and wait for it, up to some seconds."""
-        with self._wake:
-            self._queue.clear()
-            worker = self._worker
-            self._stop.set()
-            self._wake.notify_all()
-        if worker is not None and worker is not threading.current_thread():
-            worker.join(5.0)
+        self._queue.end(_LAST_WAIT_S)
 
     def __repr__(self) -> str:
         what = "nothing applied" if not self._applied else f"{len(self._applied)} applied"
@@ -321,14 +247,10 @@ def adopt(applied: Applied, call: Call, calibration: Calibration | None) -> Appl
     return dataclasses.replace(applied, profile=dataclasses.replace(applied.profile, origin=session.name))
 
 
-def _work(ref: weakref.ref[Session]) -> None:
-    # The thread holds the session only while there is something to do.
-    while (session := ref()) is not None:
-        command = session.next_command(timeout_s=30.0)
-        if command is None:
-            return
-        session.obey(command)
-        del session
+def _knock(door: weakref.WeakMethod[Any], command: Command) -> None:
+    handle = door()
+    if handle is not None:
+        handle(command)
 
 
 _SESSIONS: dict[int, Session] = {}  # by id: a module class may define equality without a hash
@@ -358,10 +280,13 @@ def session_of(model: nn.Module) -> Session:
 def _end(key: int, name: str) -> None:
     with _LOCK:
         _SESSIONS.pop(key, None)
-    PUBLISHER.forget(name)
-    BOARD.forget(name)
-    if name in COMMANDS:
-        COMMANDS.remove(name)
+    _close(name)
+
+
+def _close(origin: str) -> None:
+    forget(origin)
+    if origin in COMMANDS:
+        COMMANDS.remove(origin)
 
 
 @atexit.register

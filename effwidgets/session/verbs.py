@@ -102,6 +102,8 @@ def explore(
 ) -> Study:
     """Prepare a search over plans; nothing runs before ``study.start()`` or ``study.run()``.
 
+    A search of the same model that is still running is cancelled; what it finished is kept.
+
     Args:
         model: the dense model; the study works on a copy.
         inputs: as in `profile`.
@@ -115,8 +117,9 @@ def explore(
     from effwidgets.search import explore as prepare
 
     session = session_of(model)
-    study = prepare(model, session.call(inputs), evaluate=evaluate, options=options or SearchOptions())
-    session.watch(study)
+    call = session.call(inputs)
+    study = prepare(model, call, evaluate=evaluate, options=options or SearchOptions())
+    session.watch(study, call)
     return study
 
 

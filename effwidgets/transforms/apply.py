@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
 from effwidgets.errors import Cancelled, EffError, InputError, TransformError, UnknownNameError
 from effwidgets.profiling.calls import Call, Inputs, as_call
+from effwidgets.profiling.failures import is_empty, real_copy, real_stand_in
 from effwidgets.profiling.profile import ProfileOptions, parameters_only, profile, profile_shadow
 from effwidgets.profiling.shadow import check_module, make_shadow, share
 from effwidgets.records import Edit, Plan, Profile, Skip, Step
@@ -20,11 +22,12 @@ from effwidgets.transforms.base import TRANSFORMS
 from effwidgets.transforms.calibration import Calibration, calibration_of
 from effwidgets.transforms.describe import Description, reads_of
 from effwidgets.transforms.repair import reestimate_batch_norm
+from effwidgets.transforms.sound import check_answers
 from effwidgets.transforms.surgery import layer_names
 from effwidgets.transforms.trial import answers_of, apart
 from effwidgets.transforms.verify import verify
 
-__all__ = ["Applied", "apply", "hypothetical"]
+__all__ = ["Applied", "apply", "hypothetical", "private_copy"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -95,9 +98,13 @@ def apply(  # noqa: PLR0913  the verb of the package: each has a plain meaning, 
     _check_names(model, plan)
     call, data = as_call(inputs), calibration_of(calibration)
     options = _options(plan)
+    if known is None and len(plan):
+        check_answers(model, call)
+        if data is not None:
+            check_answers(model, data.batches[0], "the first batch of the calibration data")
     before = known or profile(model, call, options=options)
     description = Description(before, lambda now: profile(now, call, options=options))
-    work = _Work(_copy(model), call, data)
+    work = _Work(private_copy(model), call, data)
     for step in plan:
         if check:
             check()
@@ -120,11 +127,20 @@ def apply(  # noqa: PLR0913  the verb of the package: each has a plain meaning, 
     )
 
 
-def hypothetical(model: nn.Module, plan: Plan, inputs: Inputs, *, known: Profile | None = None) -> Profile:
+def hypothetical(
+    model: nn.Module, plan: Plan, inputs: Inputs, *, known: Profile | None = None, backward: bool = True
+) -> Profile:
     """Profile what ``plan`` would make of ``model``, without building it: shapes only, nothing allocated, no groups.
 
     A step that cannot be done is left out, and a note says so. What only a run can tell, such as a parent that reads
     the weight of a replaced layer, fails here with the forward.
+
+    Args:
+        model: what the plan is for.
+        plan: the steps, in order.
+        inputs: what the model is called with.
+        known: the profile of ``model`` with ``inputs``, with groups, where it is at hand.
+        backward: also run a backward, for its MACs and the training peak; half of the time.
 
     Raises:
         UnknownNameError: the plan names a transformation or a layer that there is not.
@@ -133,12 +149,29 @@ def hypothetical(model: nn.Module, plan: Plan, inputs: Inputs, *, known: Profile
     check_module(model)
     _check_names(model, plan)
     call, options = as_call(inputs), _options(plan)
+    last = ProfileOptions(groups=False, backward=backward)
     shadow = make_shadow(model)
-    work = shadow.model
 
-    def look(now: nn.Module) -> Profile:
-        return profile_shadow(dataclasses.replace(shadow, model=now), call, options)
+    def look(now: nn.Module, how: ProfileOptions = options) -> Profile:
+        return profile_shadow(dataclasses.replace(shadow, model=now), call, how)
 
+    try:
+        work, notes = _laid_out(shadow.model, plan, look, known)
+        found = look(work, last)
+    except EffError as error:
+        if isinstance(error, Cancelled) or error.__cause__ is None or is_empty(model, call):
+            raise
+        # The forward asks for the values of activations, so it is built after all, and run as `profile` runs it.
+        with real_stand_in(model, call) as (copied, _):
+            work, notes = _laid_out(copied, plan, lambda now: profile(now, call, options=options), known, fill=True)
+            found = profile(work, call, options=last)
+    return dataclasses.replace(found, notes=(*found.notes, *notes))
+
+
+def _laid_out(
+    work: nn.Module, plan: Plan, look: Callable[[nn.Module], Profile], known: Profile | None, *, fill: bool = False
+) -> tuple[nn.Module, list[str]]:
+    # The edited model, and what was left out; with fill, with the values that `apply` would give it.
     if known is None:
         reads = any(reads_of(TRANSFORMS[step.transform]) for step in plan)
         known = look(work) if reads else parameters_only(work)
@@ -148,13 +181,14 @@ def hypothetical(model: nn.Module, plan: Plan, inputs: Inputs, *, known: Profile
         transform, snapshot = TRANSFORMS[step.transform], share(work)
         try:
             edit = transform.rewrite(work, step, description.before(step, transform, work))
+            if fill:
+                transform.fit(work, snapshot, edit, None)
         except Exception as error:  # noqa: BLE001  a plug-in's code ran
             work = snapshot
             notes.append(f"Left out: {_skip(step, error).reason}")
         else:
             description.note(edit)
-    found = profile_shadow(dataclasses.replace(shadow, model=work), call, ProfileOptions(groups=False))
-    return dataclasses.replace(found, notes=(*found.notes, *notes))
+    return work, notes
 
 
 class _Work:
@@ -218,14 +252,17 @@ def _options(plan: Plan) -> ProfileOptions:
     return ProfileOptions(groups=any("groups" in reads_of(TRANSFORMS[step.transform]) for step in plan))
 
 
-def _copy(model: nn.Module) -> nn.Module:
-    try:
-        work = copy.deepcopy(model)
-    except Exception as error:
-        message = (
-            f"{type(model).__name__} cannot be copied ({type(error).__name__}: {error}); edits are made on a copy."
-        )
-        raise TransformError(message) from error
+def private_copy(model: nn.Module) -> nn.Module:
+    """Return a deep copy of ``model`` without gradients.
+
+    Raises:
+        InputError: it holds something that cannot be copied; the message names the attribute.
+    """
+    with torch.inference_mode(mode=False):
+        try:
+            work = copy.deepcopy(model)
+        except Exception:  # noqa: BLE001  also of an activation that the model keeps, with its history; ours copies that
+            work = real_copy(model)
     for parameter in work.parameters():
         parameter.grad = None
     return work

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from effwidgets.profiling.calls import Call, map_tensors, run, tensors_in
+from effwidgets.profiling.dice import Dice
 from effwidgets.profiling.shadow import copy_tree
 
 __all__ = ["answer", "answers_of", "apart", "quiet_random", "stand_in"]
@@ -17,7 +18,7 @@ __all__ = ["answer", "answers_of", "apart", "quiet_random", "stand_in"]
 
 def stand_in(model: nn.Module) -> nn.Module:
     """Return a copy in evaluation mode with the same parameters and buffers of its own."""
-    with torch.no_grad():
+    with torch.inference_mode(mode=False), torch.no_grad():
         twin = copy_tree(model, lambda tensor: tensor if isinstance(tensor, nn.Parameter) else tensor.detach().clone())
     return twin.eval()
 
@@ -43,10 +44,24 @@ def quiet_random() -> Iterator[None]:
 
 
 def answer(model: nn.Module, call: Call, *, gradients: bool = False) -> object:
-    """Return what ``model``, a stand-in, answers; the inputs are copied, because some forwards write into them."""
-    own = map_tensors(call, lambda tensor: tensor.detach().clone())
-    with quiet_random(), torch.inference_mode(mode=False), torch.set_grad_enabled(gradients):
-        return run(model, own)
+    """Return what ``model``, a stand-in, answers; the inputs are copied, because some forwards write into them.
+
+    A forward that draws random numbers draws the same ones each time, and leaves torch's own generators as they were.
+    """
+    with torch.inference_mode(mode=False), torch.set_grad_enabled(gradients):
+        own = map_tensors(call, lambda tensor: tensor.detach().clone())
+        with _same_random():
+            return run(model, own)
+
+
+@contextmanager
+def _same_random() -> Iterator[None]:
+    if threading.current_thread() is threading.main_thread():
+        with quiet_random():
+            yield
+    else:
+        with Dice():
+            yield
 
 
 def answers_of(model: nn.Module, call: Call, layers: frozenset[str]) -> dict[str, Tensor]:

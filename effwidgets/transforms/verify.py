@@ -153,6 +153,7 @@ def _unreached(model: nn.Module, parameters: dict[str, nn.Parameter], call: Call
     ends = [tensor for tensor in tensors_in(output) if tensor.requires_grad]
     if not ends:
         return set(parameters)
-    total = torch.stack([tensor.double().nan_to_num().sum() for tensor in ends if not tensor.is_complex()]).sum()
-    found = torch.autograd.grad(total, list(parameters.values()), allow_unused=True)
+    with torch.inference_mode(mode=False), torch.enable_grad():  # whatever the caller is inside of
+        total = torch.stack([tensor.double().nan_to_num().sum() for tensor in ends if not tensor.is_complex()]).sum()
+        found = torch.autograd.grad(total, list(parameters.values()), allow_unused=True)
     return {name for name, gradient in zip(parameters, found, strict=True) if gradient is None}

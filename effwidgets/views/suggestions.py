@@ -20,7 +20,6 @@ def payload(record: Desk | Suggestions) -> SuggestionsPayload:
     """Return what the page draws the suggestion list from; a `Desk` adds what was previewed, applied, undone."""
     desk = record if isinstance(record, Desk) else Desk(suggestions=record)
     found = desk.suggestions
-    worked = desk.preview if desk.preview is not None and desk.preview.edits else desk.applied
     return {
         "view": "suggestions",
         "version": VERSION,
@@ -30,12 +29,14 @@ def payload(record: Desk | Suggestions) -> SuggestionsPayload:
         "goals": list(dict.fromkeys([*GOALS, found.goal])),
         "totals": totals(found.cost, found.memory),
         "rows": [_row(index, one, found) for index, one in enumerate(found.suggestions)],
+        "chosen": list(found.chosen),
+        "notes": list(found.notes),
         "skips": [
             {"transform": skip.transform, "layers": list(skip.layers), "reason": skip.reason} for skip in found.skips
         ],
         "preview": preview(desk.preview),
         "applied": preview(desk.applied),
-        "diff": diff_rows(worked.edits) if worked is not None else [],
+        "diff": [] if desk.applied is None else diff_rows(desk.applied.edits),
         "undo": desk.undo,
         "status": _status(desk.progress),
     }
@@ -85,6 +86,9 @@ def draw_text(record: Desk | Suggestions) -> str:
     if rows:
         lines += ["", *table(columns, rows)]
         lines += _remarks(data["rows"][:_TEXT_ROWS])
+    if data["chosen"]:
+        lines += ["", f"Kept by the budget: {', '.join(f'#{index}' for index in data['chosen'])}"]
+    lines += fold(data["notes"])
     if len(data["rows"]) > _TEXT_ROWS:
         lines.append(f"… and {len(data['rows']) - _TEXT_ROWS:,} more, each worth less.")
     if not rows:

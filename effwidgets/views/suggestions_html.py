@@ -36,6 +36,9 @@ def draw_html(data: SuggestionsPayload) -> str:
     parts += [f'<p><span class="bad">All of them: {esc(text)}</span></p>' for text in shared]
     if count > _ROWS:
         parts.append(tag("p", f"… and {count - _ROWS:,} more, each worth less."))
+    if data["chosen"]:
+        parts.append(tag("p", f"Kept by the budget: {', '.join(f'#{index}' for index in data['chosen'])}"))
+    parts += [tag("p", note) for note in data["notes"]]
     if data["applied"] is not None:
         parts.append(tag("p", _applied(data["applied"], data)))
         parts += [tag("p", reason) for reason in data["applied"]["skipped"][:10]]

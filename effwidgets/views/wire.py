@@ -154,6 +154,9 @@ class SuggestionsPayload(TypedDict):
     goals: list[str]
     totals: Totals
     rows: list[SuggestionRow]
+    chosen: list[int]
+    """Indices that keep the budget which was asked for; ticked at first."""
+    notes: list[str]
     skips: list[SkipRow]
     preview: Preview | None
     applied: Preview | None

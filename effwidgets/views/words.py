@@ -258,6 +258,8 @@ def _verb(transform: str) -> str:
 
 def skip_text(skip: Skip) -> str:
     """Write a place where nothing was done, and why."""
+    if not skip.transform:
+        return skip.reason
     return f"{_verb(skip.transform)} {places(skip.layers, most=1)}: {skip.reason}"
 
 

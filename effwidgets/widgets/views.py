@@ -85,8 +85,12 @@ class LiveView(anywidget.AnyWidget):
         self._guard = threading.RLock()
         self._topic = (str(payload["origin"]), str(payload["view"]))
         self._shown = self._topic[1]
+        self._heard = {self._shown}
         key = uuid.uuid4().hex
-        super().__init__(payload=dict(payload), key=key, _esm=bundle("views.js"), _css=bundle("views.css"))
+        chosen = list(payload.get("chosen", ()))
+        super().__init__(
+            payload=dict(payload), selection=chosen, key=key, _esm=bundle("views.js"), _css=bundle("views.css")
+        )
         self.on_msg(self._answer)
         place = here()
         _retire(place, self._topic)
@@ -94,6 +98,7 @@ class LiveView(anywidget.AnyWidget):
         if self._topic[0]:
             BOARD.subscribe(*self._topic, self._show)
             BOARD.subscribe(self._topic[0], f"turn/{key}", self._turn)
+            self._ask("refresh", {"view": self._topic[1], "goal": payload.get("goal")})
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
         """Take what the page changed."""
@@ -112,8 +117,8 @@ class LiveView(anywidget.AnyWidget):
 
     def close(self) -> None:
         """End the view here and on the page."""
-        BOARD.unsubscribe(*self._topic, self._show)
-        BOARD.unsubscribe(self._topic[0], self._shown, self._show)
+        for view in self._heard:
+            BOARD.unsubscribe(self._topic[0], view, self._show)
         BOARD.unsubscribe(self._topic[0], f"turn/{self.key}", self._turn)
         _OPEN.pop(self, None)
         super().close()
@@ -121,10 +126,11 @@ class LiveView(anywidget.AnyWidget):
     @traitlets.observe("selection")
     def _selected(self, change: Mapping[str, Any]) -> None:
         # The session keeps the selection too, so that it is read without holding the view.
-        origin, view = self._topic[0], self._shown
-        args = {"view": view, "chosen": list(change["new"])}
-        with contextlib.suppress(EffError):  # a view without a session still has its own trait
-            obey({"origin": origin, "verb": "select", "args": args})
+        self._ask("select", {"view": self._shown, "chosen": list(change["new"])})
+
+    def _ask(self, verb: str, args: Mapping[str, Any]) -> None:
+        with contextlib.suppress(EffError):  # a view without a session still shows what it has
+            obey({"origin": self._topic[0], "verb": verb, "args": args})
 
     def _show(self, payload: dict[str, Any]) -> None:
         if payload["view"] == self._shown:
@@ -138,7 +144,8 @@ class LiveView(anywidget.AnyWidget):
             return
         payload = message["payload"]
         with self._guard, self.hold_sync():  # one message: the page must not draw one without the other
-            if payload["view"] not in (self._shown, self._topic[1]):
+            if payload["view"] not in self._heard:
+                self._heard.add(payload["view"])
                 BOARD.subscribe(self._topic[0], payload["view"], self._show)
             self._shown = payload["view"]
             self.selection = []

@@ -1,6 +1,6 @@
 /** Samples, and stand-ins for what holds a view: a model as anywidget's, an emitter that remembers. */
 
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { readPayload } from "../src/core/reading";
 import type { Chosen, Emit } from "../src/core/screen";
@@ -15,11 +15,16 @@ function load(path: string): Payload {
   return reading.payload;
 }
 
-/** Payloads that Python wrote, by file name, where they are. */
+/** Payloads that Python wrote, by file name; tests/views/test_goldens.py keeps them true. */
 export function goldens(): [string, Payload][] {
-  if (!existsSync(GOLDENS)) return [];
   const names = readdirSync(GOLDENS).filter((name) => /^(layers|suggestions|pareto).*\.json$/.test(name));
+  if (names.length === 0) throw new Error(`no payload in ${GOLDENS}: EFFWIDGETS_REWRITE=1 make quick writes them`);
   return names.map((name) => [name, load(`${GOLDENS}/${name}`)]);
+}
+
+/** Numbers as units.py writes them, by function, and the families of views/families.py: name, title, shape. */
+export function format(): { texts: [string, number, string][]; families: [string, string, string][] } {
+  return JSON.parse(readFileSync(`${GOLDENS}/format.json`, "utf8"));
 }
 
 export function layers(): LayersPayload {

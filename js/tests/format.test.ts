@@ -10,8 +10,22 @@ import {
   secondsText,
   shareText,
 } from "../src/core/format";
+import { format } from "./fake";
+
+const WRITERS: Record<string, (value: number) => string> = {
+  count: (value) => countText(value),
+  bytes: bytesText,
+  seconds: (value) => secondsText(value),
+  percent: percentText,
+};
 
 describe("format", () => {
+  it("writes every number as Python does", () => {
+    const { texts } = format();
+    expect(new Set(texts.map(([name]) => name))).toEqual(new Set(Object.keys(WRITERS)));
+    expect(texts.map(([name, value]) => [name, value, WRITERS[name]?.(value)])).toEqual(texts);
+  });
+
   it("writes counts as units.py does", () => {
     // The examples of effwidgets/units.py, and ties, which Python rounds to the even digit.
     expect([11_689_512, 999, 0, 999_999, 1e15].map((value) => countText(value))).toEqual([

@@ -62,7 +62,7 @@ def test_a_payload_that_cannot_be_built_stops_nobody_else(
 
 
 def test_nothing_is_sent_for_a_session_that_ended(ear: Ear, request: pytest.FixtureRequest) -> None:
-    publisher = Publisher(interval_s=0.2)
+    publisher = Publisher(interval_s=60.0)  # so long that the second can only have been forgotten
     publisher.mark(request.node.name, "v", lambda: {"n": 1})
     publisher.flush()
     publisher.mark(request.node.name, "v", lambda: {"n": 2})

@@ -7,6 +7,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -198,3 +199,88 @@ def test_what_was_applied_is_a_model_like_any_other(model: nn.Module, x: torch.T
     study = explore(model, x, evaluate=lambda candidate: 0.5, options=SearchOptions(plans=(Plan(),))).run()
     kept = study.apply(1)
     assert kept.profile.origin == session_of(kept.model).name
+
+
+def test_what_is_applied_is_found_again_in_a_list_of_another_order(model: nn.Module, x: torch.Tensor) -> None:
+    found = effwidgets.suggest(model, x, goal="macs")
+    effwidgets.apply(model, found.plan(0), x)
+    other = effwidgets.suggest(model, x, goal="params")
+    desk = session_of(model).desk
+    assert desk is not None
+    assert desk.applied is not None
+    assert desk.undo == 1
+    assert [other[index].step for index in desk.applied.indices] in ([found[0].step], [])
+    assert desk.applied.indices == tuple(i for i, one in enumerate(other) if one.step == found[0].step)
+
+
+def test_a_call_that_fails_is_not_remembered(model: nn.Module, x: torch.Tensor) -> None:
+    effwidgets.profile(model, x)
+    with pytest.raises(EffError):
+        effwidgets.profile(model, torch.zeros(2, 5, 6, 6))
+    assert effwidgets.profile(model).inputs == (tuple(x.shape),)
+
+
+def test_undo_takes_back_what_a_study_applied(x: torch.Tensor, model: nn.Module) -> None:
+    study = explore(model, x, evaluate=lambda candidate: 0.5, options=SearchOptions(plans=(Plan(), Plan()))).run()
+    for number in (1, 2):
+        COMMANDS[study.origin](Command(origin=study.origin, verb="apply", args=settings(number=number), id=f"a{number}"))
+        until(lambda number=number: study.snapshot().applied == number)
+    session = session_of(model)
+    until(lambda: session.applied is not None)
+    send(session, "undo")
+    until(lambda: study.snapshot().applied == 1)
+    session.undo()
+    assert study.snapshot().applied is None
+
+
+def test_saving_a_candidate_applies_nothing(x: torch.Tensor, model: nn.Module, tmp_path: Path) -> None:
+    study = explore(model, x, evaluate=lambda candidate: 0.5, options=SearchOptions(plans=(Plan(),))).run()
+    study.save(1, tmp_path / "one")
+    assert study.snapshot().applied is None
+
+
+def test_a_fault_of_a_study_command_reaches_the_view_that_asked(x: torch.Tensor, model: nn.Module) -> None:
+    study = explore(model, x, evaluate=lambda candidate: 0.5, options=SearchOptions(plans=(Plan(),))).run()
+    screen = Screen(study.origin, "turn/me")
+    args = settings(number=77, key="me")
+    COMMANDS[study.origin](Command(origin=study.origin, verb="apply", args=args, id="x"))
+    until(lambda: bool(screen.payloads))
+    assert "77" in screen.payloads[0]["message"]
+
+
+def test_steps_that_exclude_each_other_are_said_in_the_preview(model: nn.Module, x: torch.Tensor) -> None:
+    found = effwidgets.suggest(model, x)
+    same = [index for index, one in enumerate(found) if one.step.layers == ("conv2",) and one.family != "prune"]
+    assert len(same) == 2  # the split and the bottleneck of one convolution
+    session = session_of(model)
+    send(session, "preview", indices=same)
+    until(lambda: session.desk is not None and session.desk.preview is not None)
+    assert session.desk is not None
+    assert session.desk.preview is not None
+    assert len(session.desk.preview.skipped) == 1
+
+
+def test_a_newer_search_cancels_the_older_and_a_study_that_nobody_holds_is_forgotten(
+    x: torch.Tensor, model: nn.Module
+) -> None:
+    def endless(candidate: nn.Module) -> float:
+        while True:
+            candidate(x)
+
+    first = explore(model, x, evaluate=endless, options=SearchOptions(plans=(Plan(),))).start()
+    until(lambda: first.snapshot().state == "running")
+    second = explore(model, x, evaluate=lambda candidate: 0.5, options=SearchOptions(plans=(Plan(),)))
+    first.wait(20)
+    assert first.snapshot().state == "cancelled"
+    origin = first.origin
+    PUBLISHER.flush()
+    del first
+    gc.collect()
+    until(lambda: origin not in COMMANDS)
+    assert origin not in BOARD.latest("run")
+    assert second.origin in COMMANDS
+
+
+def test_a_cancel_with_nothing_running_stops_nothing_later(model: nn.Module, x: torch.Tensor) -> None:
+    send(session_of(model), "cancel")
+    assert len(effwidgets.suggest(model, x)) > 0

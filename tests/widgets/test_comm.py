@@ -121,15 +121,18 @@ def test_a_message_without_content_is_answered_too(upward, down, eventually):
 
 
 def test_a_flood_is_coalesced_to_ten_a_second(manager, down, eventually):
+    begun = time.monotonic()
     for done in range(500):
         BOARD.publish("Net/1", "run", {"origin": "Net/1", "done": done})
         time.sleep(0.001)
     eventually(lambda: any(run["done"] == 499 for message in down.of("runs") for run in message["runs"]))
+    elapsed = time.monotonic() - begun
     BOARD.forget("Net/1")
     gaps = [later - earlier for earlier, later in zip(down.times, down.times[1:], strict=False)]
     # A tenth of a second, less what the clock of a sleeping thread may be off.
     assert min(gaps) > 0.09
-    assert len(down.sent) < 15
+    # Ten a second, however slow the machine; two more for the greeting and what was sent at once.
+    assert len(down.sent) <= 10 * elapsed + 2
 
 
 def test_a_panel_that_opens_late_finds_the_runs(manager, eventually):

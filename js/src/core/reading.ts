@@ -124,6 +124,8 @@ const SUGGESTIONS: Fields<SuggestionsPayload> = {
   goals: texts,
   totals: isTotals,
   rows: listOf(isSuggestion),
+  chosen: numbers,
+  notes: texts,
   skips: listOf(isSkip),
   preview: maybe(isPreview),
   applied: maybe(isPreview),

@@ -117,6 +117,9 @@ export interface SuggestionsPayload {
   goals: string[];
   totals: Totals;
   rows: SuggestionRow[];
+  /** Indices that keep the budget which was asked for; ticked at first. */
+  chosen: number[];
+  notes: string[];
   skips: SkipRow[];
   preview: Preview | null;
   applied: Preview | null;

@@ -44,6 +44,7 @@ class SuggestionsView implements Drawn<SuggestionsPayload> {
   readonly #head = headings(this.#work);
   readonly #empty = html("div", { class: "effdl-empty" });
   readonly #skips = html("div");
+  readonly #notes = html("div", { class: "effdl-notes" });
   readonly #applied = html("div");
   readonly #state = html("div", { class: "effdl-status", role: "status" });
   readonly #chosen = html("span", { class: "effdl-chosen", "aria-live": "polite" });
@@ -80,6 +81,7 @@ class SuggestionsView implements Drawn<SuggestionsPayload> {
       this.#head,
       this.#list,
       this.#empty,
+      this.#notes,
       this.#skips,
       this.#applied,
       this.#state,
@@ -97,9 +99,10 @@ class SuggestionsView implements Drawn<SuggestionsPayload> {
 
   update(payload: SuggestionsPayload): void {
     const list = JSON.stringify([payload.origin, payload.goal, payload.rows.map((row) => [row.index, row.headline])]);
-    if (this.#listed !== "" && list !== this.#listed) this.#on.clear();
-    this.#listed = list;
+    const fresh = list !== this.#listed;
     this.#payload = payload;
+    if (fresh && this.#listed !== "") this.#tick(payload.chosen);
+    this.#listed = list;
     this.#waiting.stop();
     const places = payload.rows.length + payload.skips.length;
     setText(this.#title, goalTitle(payload.goal).long);
@@ -108,6 +111,8 @@ class SuggestionsView implements Drawn<SuggestionsPayload> {
     this.#drawGoals();
     this.#drawRows();
     this.#drawSkips();
+    fill(this.#notes, ...payload.notes.map((note) => html("p", {}, note)));
+    show(this.#notes, payload.notes.length > 0);
     this.#drawApplied();
     this.#drawState();
     this.#drawChosen();
@@ -117,6 +122,13 @@ class SuggestionsView implements Drawn<SuggestionsPayload> {
     this.#on = new Set(values.filter((value): value is number => typeof value === "number"));
     this.#drawChosen();
     if (!this.#previewFits()) this.#preview();
+  }
+
+  /** Tick what a new list recommends, and say so to the kernel. */
+  #tick(indices: readonly number[]): void {
+    this.#on = new Set(indices);
+    this.#emit.select(this.#indices());
+    this.#preview();
   }
 
   #indices(): number[] {
