@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import ast
 import difflib
-import shlex
 import traceback
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from torch import nn
 
 from effwidgets.errors import EffError, InputError, UnknownNameError
+from effwidgets.line import words_of
 from effwidgets.profiling import ProfileOptions
 from effwidgets.records import Plan, Suggestions
 from effwidgets.session import apply, profile, session_of, sessions, suggest
@@ -28,7 +28,7 @@ class _Parser(argparse.ArgumentParser):
     """An argument parser whose faults are `InputError`, not an exit."""
 
     def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message[:1].upper()}{message[1:]}. {self.format_usage().strip()}")
+        raise InputError(f"{message[:1].upper()}{message[1:]}. {' '.join(self.format_usage().split())}")
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         del status
@@ -70,6 +70,8 @@ class _Scope:
             raise InputError(f"The notebook has no variable {error.name!r}.{hint}") from error
         except SyntaxError as error:
             raise InputError(f"{text!r} is no expression. Quote what contains spaces, or name a variable.") from error
+        except Exception as error:
+            raise InputError(f"{text} raised {type(error).__name__}: {error}") from error
 
     def model(self, text: str | None) -> nn.Module:
         """Return the model that ``text`` names; without text, the only one there is a session of."""
@@ -190,7 +192,7 @@ def _words() -> dict[str, _Word]:
         .takes("model", **model)
         .takes("inputs", **inputs)
         .takes("--goal", default="macs", help="what to save: macs, params, param_bytes, inference_peak_bytes")
-        .takes("--budget", help="what the goal may be afterwards, such as 40%% or 1.2M")
+        .takes("--budget", help="what the goal may be afterwards, such as 40%%, 1.2M or 3.5MB")
         .takes("--calibration", **calibration),
         _Word("apply", "Apply suggestions to a copy; without --pick or --plan, return what was applied last.", _apply)
         .takes("model", **model)
@@ -241,7 +243,7 @@ def effdl(line: str, cell: str | None = None, *, names: dict[str, Any]) -> Any:
     """Do what one line says, and return what it gave.
 
     Args:
-        line: a word and its arguments; expressions with spaces in quotes.
+        line: a word and its arguments; an expression with spaces outside of its brackets in quotes.
         cell: the rest of a ``%%effdl`` cell: it is run first, so that the line can name what it makes.
         names: the notebook's variables.
 
@@ -250,10 +252,7 @@ def effdl(line: str, cell: str | None = None, *, names: dict[str, Any]) -> Any:
     """
     if cell is not None:
         exec(compile(ast.parse(cell), "<%%effdl>", "exec"), names)  # noqa: S102  it is the user's own cell
-    try:
-        texts = shlex.split(line)
-    except ValueError as error:
-        raise InputError(f"The line cannot be read: {error}. Close the quotes.") from error
+    texts = words_of(line)
     word = _word(texts[0]) if texts else WORDS["help"]
     try:
         return word.does(word.parser.parse_args(texts[1:]), _Scope(names))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint, entry_points
@@ -34,6 +35,8 @@ class Registry(Generic[T]):
         self._group = group
         self._items: dict[str, T] = {}
         self._joined = group is None
+        self._joining = False
+        self._lock = threading.RLock()
 
     def add(self, name: str, item: T) -> T:
         """Register ``item`` under ``name`` and return it.
@@ -55,9 +58,16 @@ class Registry(Generic[T]):
     def _join(self) -> None:
         if self._joined or self._group is None:
             return
-        self._joined = True
-        for point in sorted(entry_points(group=self._group), key=lambda point: point.name):
-            self._load(point)
+        with self._lock:  # another thread waits until all are there
+            if self._joined or self._joining:  # a plug-in that asks while it is loaded sees what came before it
+                return
+            self._joining = True
+            try:
+                for point in sorted(entry_points(group=self._group), key=lambda point: point.name):
+                    self._load(point)
+                self._joined = True
+            finally:
+                self._joining = False
 
     def _load(self, point: EntryPoint) -> None:
         if point.name in self._items:

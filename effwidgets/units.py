@@ -14,7 +14,8 @@ from effwidgets.errors import InputError
 __all__ = ["bytes_text", "count_text", "number_of", "percent_text", "seconds_text", "shape_text"]
 
 _PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
-_SCALES = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12, "b": 1e9}
+_SCALES = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
+_NUMBER = re.compile(r"\s*([-+]?\d+(?:_?\d+)*(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*(?:%|([kKmMgGtT])[bB]?|B)?\s*")
 _SECONDS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 
 
@@ -94,19 +95,19 @@ def shape_text(shape: tuple[int, ...]) -> str:
 
 
 def number_of(text: str) -> float:
-    """Read a count such as ``40%``, ``1.2G``, ``350k`` or ``0.4``.
+    """Read a count or an amount of bytes such as ``40%``, ``1.2G``, ``350k``, ``1.2 MB`` or ``0.4``.
 
-    A percentage is returned as a fraction.
+    A percentage is returned as a fraction. Prefixes are decimal, as `bytes_text` writes them.
 
-    >>> number_of("1.2 G"), number_of("40%"), number_of("350k")
-    (1200000000.0, 0.4, 350000.0)
+    >>> number_of("1.2 G"), number_of("40%"), number_of("350k"), number_of("1.2 MB"), number_of("500 B")
+    (1200000000.0, 0.4, 350000.0, 1200000.0, 500.0)
 
     Raises:
         InputError: the text is not a number with one of the known prefixes.
     """
-    match = re.fullmatch(r"\s*([-+]?\d+(?:_?\d+)*(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*([kKmMgGtTbB%]?)\s*", text)
+    match = _NUMBER.fullmatch(text)
     if match is None:
-        message = f"{text!r} is not a number. Write for example 40%, 0.4, 350k, 1.2M or 3G."
+        message = f"{text!r} is not a number. Write for example 40%, 0.4, 350k, 1.2M, 3G or 1.2MB."
         raise InputError(message)
     value = float(match[1].replace("_", ""))
-    return value / 100 if match[2] == "%" else value * _SCALES[match[2].lower()]
+    return value / 100 if "%" in text else value * _SCALES[(match[2] or "").lower()]

@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "effwidgets"
 FLOORS = {
     "errors": 0,  # everything may raise
     "units": 1,
+    "line": 1,
     "registry": 2,
     "records": 3,
     "reference": 4,

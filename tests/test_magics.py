@@ -12,6 +12,8 @@ from torch import nn
 from effwidgets.errors import EffError, InputError, UnknownNameError
 from effwidgets.magics import WORDS, effdl
 from effwidgets.records import Profile, Suggestions
+from effwidgets.units import seconds_text
+from effwidgets.views.layers import payload
 
 
 @pytest.fixture
@@ -30,6 +32,25 @@ def test_an_expression_with_spaces_is_quoted_and_several_inputs_are_a_tuple(name
     names["two"] = nn.Bilinear(3, 5, 2)
     profile = effdl("profile two 'torch.ones(2, 3)' 'torch.ones(2, 5)'", names=names)
     assert profile.inputs == ((2, 3), (2, 5))
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    ['batch["input_ids"]', "batch['input_ids']", "torch.ones(4, 32)", "'torch.ones(4, 32)'", "\"batch['input_ids']\""],
+)
+def test_an_expression_with_quotes_or_brackets_is_one_word(names: dict[str, Any], inputs: str) -> None:
+    names["batch"] = {"input_ids": torch.ones(4, 32)}
+    assert effdl(f"profile model {inputs} --train", names=names).inputs == ((4, 32),)
+
+
+def test_the_measured_time_is_on_every_page(names: dict[str, Any]) -> None:
+    found = effdl("profile model x --latency", names=names)
+    shown = seconds_text(found.latency.median_s)
+    bundle = found._repr_mimebundle_()
+    assert f"Latency {shown} ±" in bundle["text/plain"]
+    assert shown in bundle["text/html"]
+    assert payload(found)["totals"]["latency_s"] == found.latency.median_s
+    assert "Latency" not in effdl("profile model x", names=names)._repr_mimebundle_()["text/plain"]
 
 
 def test_the_whole_way_by_words(names: dict[str, Any], tmp_path: Path) -> None:

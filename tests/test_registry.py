@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from importlib.metadata import EntryPoint
 
 import pytest
@@ -63,3 +64,50 @@ def test_entry_points_are_joined_at_first_use_not_before(monkeypatch: pytest.Mon
     len(things)
     len(things)
     assert asked == ["g"]
+
+
+def test_a_second_thread_waits_until_all_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    inside, go_on = threading.Event(), threading.Event()
+
+    class Slow:
+        name, value = "slow", "slow:thing"
+
+        def load(self) -> int:
+            inside.set()
+            assert go_on.wait(10)
+            return 1
+
+    monkeypatch.setattr(registry, "entry_points", lambda group: [Slow()])
+    things: Registry[int] = Registry("thing", "g")
+    found: list[list[str]] = []
+    first = threading.Thread(target=lambda: found.append(list(things)))
+    first.start()
+    assert inside.wait(10)
+    second = threading.Thread(target=lambda: found.append(list(things)))
+    second.start()
+    second.join(0.05)  # long enough to see an empty registry, were there one to be seen
+    go_on.set()
+    first.join(10)
+    second.join(10)
+    assert found == [["slow"], ["slow"]]
+
+
+def test_a_plug_in_that_asks_the_registry_while_it_is_loaded_sees_what_came_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[list[str]] = []
+
+    class Asking:
+        value = "asking:thing"
+
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def load(self) -> int:
+            seen.append(list(things))
+            return 1
+
+    monkeypatch.setattr(registry, "entry_points", lambda group: [Asking("b"), Asking("a")])
+    things: Registry[int] = Registry("thing", "g")
+    assert list(things) == ["a", "b"]
+    assert seen == [[], ["a"]]

@@ -86,8 +86,9 @@ from effwidgets.widgets.views import bundle
 def ours(path):
     return Path(path).is_relative_to(here)
 
-ends = [point for point in metadata.entry_points() if point.group.startswith("effwidgets")]
-assert {point.group for point in ends} == {"effwidgets.transforms", "effwidgets.metrics", "effwidgets.views"}
+groups = ("effwidgets.transforms", "effwidgets.metrics", "effwidgets.views")
+ends = [point for group in groups for point in metadata.entry_points(group=group)]
+assert {point.group for point in ends} == set(groups)
 assert all(ours(point.dist.locate_file("")) for point in ends), ends
 assert all(ours(sys.modules[point.load().__class__.__module__].__file__) for point in ends)
 assert [ours(one.locate_file("")) for one in metadata.distributions() if one.name == "effwidgets"] == [True]

@@ -18,7 +18,7 @@ class Metric(Protocol):
         name: the key on axes and in tables ("macs").
         title: what a reader calls it ("MACs").
         unit: what it is counted in: "" for a plain count, "B" for bytes, "s", "J".
-        better: in which direction it improves.
+        better: in which direction it improves. What is better when lower is a cost: searches draw a front against it.
     """
 
     name: ClassVar[str]

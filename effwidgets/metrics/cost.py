@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
-from effwidgets.records import Profile
+from effwidgets.errors import UnknownNameError
+from effwidgets.records import Cost, Memory, Profile
 
 __all__ = [
     "INFERENCE_PEAK_BYTES",
@@ -15,7 +16,25 @@ __all__ = [
     "Macs",
     "ParamBytes",
     "Params",
+    "amount",
 ]
+
+_OF_COST: Final = ("macs", "params", "param_bytes")
+_OF_MEMORY: Final = ("inference_peak_bytes", "saved_bytes")
+
+
+def amount(name: str, cost: Cost, memory: Memory) -> int:
+    """Return one number of a whole model by name: a cost that adds up over layers, or memory that does not.
+
+    >>> amount("macs", Cost(macs=3), Memory(param_bytes=8, inference_peak_bytes=7, inference_peak_at="", saved_bytes=0))
+    3
+
+    Raises:
+        UnknownNameError: no such number; the message names those there are.
+    """
+    if name not in _OF_COST + _OF_MEMORY:
+        raise UnknownNameError("cost", name, _OF_COST + _OF_MEMORY)
+    return int(getattr(memory if name in _OF_MEMORY else cost, name))
 
 
 class Macs:
@@ -28,7 +47,7 @@ class Macs:
 
     def measure(self, profile: Profile) -> float:
         """Return those of the whole model."""
-        return float(profile.cost.macs)
+        return float(amount(self.name, profile.cost, profile.memory))
 
 
 class Params:
@@ -41,7 +60,7 @@ class Params:
 
     def measure(self, profile: Profile) -> float:
         """Return those of the whole model."""
-        return float(profile.cost.params)
+        return float(amount(self.name, profile.cost, profile.memory))
 
 
 class ParamBytes:
@@ -54,7 +73,7 @@ class ParamBytes:
 
     def measure(self, profile: Profile) -> float:
         """Return those of the whole model."""
-        return float(profile.cost.param_bytes)
+        return float(amount(self.name, profile.cost, profile.memory))
 
 
 class InferencePeakBytes:
@@ -67,7 +86,7 @@ class InferencePeakBytes:
 
     def measure(self, profile: Profile) -> float:
         """Return that of the whole model."""
-        return float(profile.memory.inference_peak_bytes)
+        return float(amount(self.name, profile.cost, profile.memory))
 
 
 MACS = Macs()

@@ -20,7 +20,7 @@ from effwidgets.profiling.shadow import copy_tree
 from effwidgets.records import Shape
 from effwidgets.units import shape_text
 
-__all__ = ["is_empty", "model_error", "quiet", "real_copy", "real_stand_in"]
+__all__ = ["is_empty", "model_error", "python_random_kept", "quiet", "real_copy", "real_stand_in"]
 
 
 _OF_DTYPES = ("dtype", "datatype", "scalar type", "input type")
@@ -82,12 +82,21 @@ def _own_random(model: nn.Module) -> Iterator[None]:
             yield
         return
     devices = sorted({tensor.device.index or 0 for tensor in model.parameters() if tensor.is_cuda})
-    python_state = random.getstate()
+    with python_random_kept(), torch.random.fork_rng(devices=devices):
+        yield
+
+
+@contextmanager
+def python_random_kept() -> Iterator[None]:
+    """Give the numbers back that a forward took from Python's own generator; on the main thread only, as above."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    state = random.getstate()
     try:
-        with torch.random.fork_rng(devices=devices):
-            yield
+        yield
     finally:
-        random.setstate(python_state)
+        random.setstate(state)
 
 
 def real_copy(model: nn.Module) -> nn.Module:

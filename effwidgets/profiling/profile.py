@@ -9,9 +9,9 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import _disable_current_modes
 
-from effwidgets.errors import Cancelled, EffError, UnknownNameError
+from effwidgets.errors import Cancelled, EffError, InputError, UnknownNameError
 from effwidgets.profiling.calls import Call, Inputs, as_call, run, shapes_of, tensors_in
-from effwidgets.profiling.failures import is_empty, model_error, quiet, real_stand_in
+from effwidgets.profiling.failures import is_empty, model_error, python_random_kept, quiet, real_stand_in
 from effwidgets.profiling.latency import measure_latency
 from effwidgets.profiling.layers import layers_of
 from effwidgets.profiling.memory import Live, Once
@@ -80,6 +80,8 @@ def profile(model: nn.Module, inputs: Inputs, *, options: ProfileOptions = Profi
 
 
 def _profile(model: nn.Module, call: Call, options: ProfileOptions) -> Profile:
+    if not isinstance(options, ProfileOptions):
+        raise InputError(f"options is {type(options).__name__}; ProfileOptions(train=True, ...) was expected.")
     if options.optimizer not in OPTIMIZERS:
         raise UnknownNameError("optimizer", options.optimizer, OPTIMIZERS)
     shadow = make_shadow(model)
@@ -147,7 +149,7 @@ def _look(model: nn.Module, call: Call, values: Values | None, options: ProfileO
     outside = [*model.parameters(), *model.buffers(), *tensors_in(call)]
     findings = _Findings(recorder, Live(outside))
     try:
-        with quiet(), torch.inference_mode(mode=False):
+        with quiet(), python_random_kept(), torch.inference_mode(mode=False):
             with torch.no_grad(), recorder.watching(Once(outside)), ForwardPass(recorder, findings.inference, values):
                 run(model, call)
             _look_back(model, call, values, findings, options)

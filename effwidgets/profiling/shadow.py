@@ -161,10 +161,11 @@ def copy_tree(model: nn.Module, change: Change) -> nn.Module:
             twin: nn.Module = _copy_module(model, memo)
     except _StuckError as stuck:
         path = next((name for name, module in model.named_modules() if module is stuck.module), "")
+        where = f"layer {path!r}" if path else "the model itself"
         reason = str(stuck.__cause__).partition("\n")[0][:200]
         raise InputError(
-            f"The {type(model).__name__} cannot be copied, so it cannot be looked at without touching it: the attribute "
-            f"{stuck.attribute!r} of {f'layer {path!r}' if path else 'the model itself'} stands in the way ({reason}). "
+            f"The {type(model).__name__} cannot be copied, so it cannot be looked at without touching it: the "
+            f"attribute {stuck.attribute!r} of {where} stands in the way ({reason}). "
             "Take what cannot be copied (a file, a lock, a process) out of the module."
         ) from stuck.__cause__
     except Exception as error:  # anybody's __deepcopy__ may have run
@@ -241,9 +242,7 @@ def _copy_value(name: str, value: Any, memo: Memo) -> Any:
         return {key: None if item is None else memo[id(item)] for key, item in value.items()}
     if name == "_modules":
         return {key: None if item is None else _copy_module(item, memo) for key, item in value.items()}
-    if name == "_flat_weight_refs":
-        return []
-    if isinstance(value, dict | set) and not value:
+    if name == "_flat_weight_refs" or (isinstance(value, dict | set) and not value):
         return type(value)()
     if isinstance(value, torch.Generator):
         return memo.setdefault(id(value), value.clone_state())  # its state is a tensor that must not become fake

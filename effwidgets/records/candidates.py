@@ -27,6 +27,8 @@ class Candidate(Record):
         cost: None until it was built.
         memory: None until it was built.
         scores: what ``evaluate`` returned, the main one first.
+        measures: what the registered metrics read from its profile, beside what ``cost`` and ``memory`` hold already.
+        seed: that of the search and ``number``, added up.
         seconds: how long it took.
         parent: number of the candidate that it came from.
         note: why it failed, what was skipped; "" when there is nothing to say.
@@ -44,6 +46,7 @@ class Candidate(Record):
     seconds: float = 0.0
     parent: int | None = None
     note: str = ""
+    measures: tuple[Score, ...] = ()
 
     def score(self, metric: str | None = None) -> float | None:
         """Return the value of ``metric``, or of the main one; None when it has none."""

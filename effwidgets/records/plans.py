@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from effwidgets.errors import UnknownNameError
+from effwidgets.errors import InputError, UnknownNameError
 from effwidgets.records.base import Plain, Record, Settings
 from effwidgets.records.doors import Shown
 from effwidgets.records.measures import Cost, Memory
@@ -63,6 +63,19 @@ class Step(Record):
     layers: tuple[str, ...]
     settings: Settings = ()
 
+    def __post_init__(self) -> None:
+        layers: object = self.layers
+        if not isinstance(layers, tuple) or not all(isinstance(layer, str) for layer in layers):
+            raise InputError(f"layers is {layers!r}; a tuple of names was expected, such as ('fc',).")
+        if not isinstance(self.settings, tuple):
+            raise InputError(f"settings is {type(self.settings).__name__}; write settings=settings(rank=4).")
+
+    def check_settings(self, known: Collection[str]) -> None:
+        """Raise an `UnknownNameError` for a setting that is not among ``known``: it would be left unread."""
+        for name, _ in self.settings:
+            if name not in known:
+                raise UnknownNameError(f"setting of {self.transform}", name, known)
+
     def setting(self, name: str) -> Plain:
         """Return one setting; an unknown name is answered with the known ones."""
         values = dict(self.settings)
@@ -80,6 +93,12 @@ class Plan(Record):
     """Ordered steps; later steps see names and shapes as earlier ones left them."""
 
     steps: tuple[Step, ...] = ()
+
+    def __post_init__(self) -> None:
+        odd = [step for step in self.steps if not isinstance(step, Step)]
+        if odd or not isinstance(self.steps, tuple):
+            came = f"a {type(odd[0]).__name__} among them" if odd else type(self.steps).__name__
+            raise InputError(f"The steps of a plan are a tuple of Step, and {came} came: Plan(steps=(Step(...), ...)).")
 
     def __iter__(self) -> Iterator[Step]:
         return iter(self.steps)
@@ -195,9 +214,10 @@ class Suggestions(Shown, Record):
         Raises:
             UnknownNameError: an index beyond the list.
         """
+        known = range(len(self.suggestions))
         for index in indices:
-            if not 0 <= index < len(self.suggestions):
-                raise UnknownNameError("suggestion", index, [str(i) for i in range(len(self.suggestions))])
+            if type(index) in (bool, float) or index not in known:
+                raise UnknownNameError("suggestion", index, map(str, known))
         chosen = sorted(set(indices)) if indices else range(len(self.suggestions))
         return Plan(steps=tuple(self.suggestions[index].step for index in chosen))
 

@@ -59,7 +59,7 @@ class Front(Record):
     """The candidates that no other beats, for one cost field against the main score.
 
     Attributes:
-        axis: the cost ("macs", "params", "param_bytes", "inference_peak_bytes").
+        axis: the cost ("macs", "params", "param_bytes", "inference_peak_bytes"), or a registered metric.
         numbers: candidates from cheap to dear.
         hypervolume: share of the box from the worst score seen at first to the best possible, and from 0 to the
             dense model's cost, that the front dominates; None before the dense model is scored.

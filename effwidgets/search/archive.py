@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Literal, TypeAlias
 
 from effwidgets.errors import SearchError, UnknownNameError
-from effwidgets.records import Candidate, Cost, Front, Memory, Plan
+from effwidgets.records import Candidate, Front, Plan
+from effwidgets.search.axes import AXES, place_on
 from effwidgets.search.pareto import Better, Box, Point, front, hypervolume, knee
 
-__all__ = ["AXES", "Archive", "Rung", "amount"]
+__all__ = ["Archive", "Rung"]
 
 Rung: TypeAlias = Literal["dense", "zero-shot", "repaired", "fine-tuned"]
-
-AXES = ("macs", "params", "param_bytes", "inference_peak_bytes")
-"""The costs that a front can be drawn against, the default first."""
 
 # So many finished scores, the dense one with them, fix the worst score that counts where nothing better is known.
 # The ladder puts a small, a middle and a large model first, so the worst of them is a fair floor.
 _FIRST = 4
-
-
-def amount(axis: str, cost: Cost, memory: Memory) -> int:
-    """Return one cost by its axis name; unknown ones are answered with the known ones."""
-    if axis not in AXES:
-        raise UnknownNameError("cost to search along", axis, AXES)
-    return memory.inference_peak_bytes if axis == "inference_peak_bytes" else int(getattr(cost, axis))
 
 
 class Archive:
@@ -34,10 +26,12 @@ class Archive:
     Args:
         better: in which direction the main score improves.
         box: worst and best score for the hypervolume, or None to fix them by the first scores.
+        axes: the costs that fronts are drawn against, the default first.
     """
 
-    def __init__(self, better: Better, box: tuple[float, float] | None) -> None:
+    def __init__(self, better: Better, box: tuple[float, float] | None, axes: tuple[str, ...] = AXES) -> None:
         self.better: Better = better
+        self.axes = axes
         self._ends = box
         self._candidates: list[Candidate] = []
 
@@ -74,28 +68,36 @@ class Archive:
         return [known for known in self._candidates if known.state == "done"]
 
     def point(self, candidate: Candidate, axis: str) -> Point:
-        """Return cost along ``axis`` and main score of a candidate that is done."""
-        score = candidate.score()
-        if candidate.cost is None or candidate.memory is None or score is None:
+        """Return cost along ``axis`` and main score of a candidate that is done; NaN where its metric gave no number.
+
+        Raises:
+            UnknownNameError: no such axis.
+            SearchError: it has no cost or no score yet.
+        """
+        if axis not in self.axes:
+            raise UnknownNameError("cost to search along", axis, self.axes)
+        cost, score = place_on(axis, candidate), candidate.score()
+        if candidate.cost is None or score is None:
             raise SearchError(f"Candidate {candidate.number} is {candidate.state}; it has no cost or no score.")
-        return amount(axis, candidate.cost, candidate.memory), score
+        return math.nan if cost is None else cost, score
 
     def front(self, axis: str) -> tuple[Candidate, ...]:
-        """Return the candidates that no other beats, from cheap to dear."""
-        amount(axis, Cost(), Memory(param_bytes=0, inference_peak_bytes=0, inference_peak_at="", saved_bytes=0))
+        """Return the candidates that no other beats, from cheap to dear; unknown axes are answered with the known."""
+        if axis not in self.axes:
+            raise UnknownNameError("cost to search along", axis, self.axes)
         done = self.done()
         return tuple(done[place] for place in front([self.point(known, axis) for known in done], self.better))
 
     def fronts(self) -> tuple[Front, ...]:
         """Return the front of every axis with its hypervolume and knee."""
-        return tuple(self._front_record(axis) for axis in AXES)
+        return tuple(self._front_record(axis) for axis in self.axes)
 
     def _front_record(self, axis: str) -> Front:
         done = self.done()
         points = [self.point(known, axis) for known in done]
         bend = knee(points, self.better)
         volume = None
-        if self._ends is not None and done and done[0].number == 0:
+        if self._ends is not None and done and done[0].number == 0 and math.isfinite(points[0][0]):
             box = Box(cost=points[0][0], worst=self._ends[0], best=self._ends[1])
             volume = hypervolume(points, box, self.better)
         return Front(

@@ -107,17 +107,33 @@ class Gate:
             raise stopped[0]
 
 
+class _Threads:
+    # How many searches compute with fewer threads now, and how many torch used before the first of them.
+    lock = threading.Lock()
+    users = 0
+    before = 1
+
+
 @contextmanager
 def own_threads(workers: int) -> Iterator[None]:
     """Compute with cores // workers threads on this thread, and no more than torch is set to use already.
 
     Two searches that each take every core were seen to run 15 to 40 times slower than with one thread each.
-    torch keeps the count for each thread, but new threads begin with the one set last, so it is put back.
+    torch keeps the count for each thread, but new threads begin with the one set last, so it is put back: to what it
+    was before the first of the searches that overlap, since a thread made meanwhile began with that search's count.
     """
-    before = torch.get_num_threads()
+    own = torch.get_num_threads()
+    with _Threads.lock:
+        if not _Threads.users:
+            _Threads.before = own
+        _Threads.users += 1
+        # The main thread was there before any search: its count is its own.
+        before = own if threading.current_thread() is threading.main_thread() else _Threads.before
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     torch.set_num_threads(max(1, min(before, cores // workers)))
     try:
         yield
     finally:
+        with _Threads.lock:
+            _Threads.users -= 1
         torch.set_num_threads(before)

@@ -11,11 +11,10 @@ from torch import nn
 
 from effwidgets.errors import EffError
 from effwidgets.profiling.calls import Inputs, as_call
-from effwidgets.profiling.profile import profile as profile_model
 from effwidgets.records import Plan, Profile
 from effwidgets.search.choose import path
 from effwidgets.search.places import places_of, steps_at
-from effwidgets.search.survey import survey
+from effwidgets.search.survey import Survey, survey
 from effwidgets.transforms.apply import hypothetical
 from effwidgets.transforms.base import TRANSFORMS
 
@@ -78,9 +77,10 @@ def ladder(
         most: how many plans at most.
     """
     call = as_call(inputs)
+    found = survey(model, call, calibration=calibration, check=check)
     rungs: list[_Rung] = []
     # The mix first: of two plans alike, the one that was measured stays.
-    for rung in itertools.chain(_mixed(model, call, calibration, check), _uniform(model, call)):
+    for rung in itertools.chain(_mixed(model, call, found, check), _uniform(model, call, found.profile)):
         if check is not None:
             check()
         if not any(rung.alike(other) for other in rungs):
@@ -89,10 +89,7 @@ def ladder(
     return tuple(rung.plan for rung in spread(_thinned(rungs, most)))
 
 
-def _mixed(
-    model: nn.Module, call: Call, calibration: Calibration | None, check: Callable[[], None] | None
-) -> Iterator[_Rung]:
-    found = survey(model, call, calibration=calibration, check=check)
+def _mixed(model: nn.Module, call: Call, found: Survey, check: Callable[[], None] | None) -> Iterator[_Rung]:
     budgets = [share * found.profile.cost.macs for share in _BUDGETS]
     for waypoint in path(model, call, found, check):
         if not budgets:
@@ -102,8 +99,7 @@ def _mixed(
             yield _Rung(waypoint.plan, waypoint.profile)
 
 
-def _uniform(model: nn.Module, call: Call) -> Iterator[_Rung]:
-    profile = profile_model(model, call)
+def _uniform(model: nn.Module, call: Call, profile: Profile) -> Iterator[_Rung]:
     families = dict.fromkeys(transform.family for _, transform in TRANSFORMS.items())
     for family in families:
         for level in _levels(family, profile):

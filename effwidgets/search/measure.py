@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from effwidgets.errors import ModelError
 from effwidgets.profiling.calls import Call, tensors_in
 from effwidgets.profiling.shadow import share
 from effwidgets.records import Edit, Profile, Step
 from effwidgets.search.replay import Replay
-from effwidgets.transforms.trial import answer, stand_in
+from effwidgets.transforms.repair import batch_norms
+from effwidgets.transforms.trial import answer, relative_error, squares, stand_in
 
 if TYPE_CHECKING:
     from effwidgets.transforms.base import Transform
@@ -55,14 +55,18 @@ class Bench:
         self._profile = profile
         self._calibration = calibration
         self._call = calibration.batches[0] if calibration is not None else call
-        norms = calibration is not None and bool(_batch_norms(model))
+        norms = calibration is not None and bool(batch_norms(model))
         self._modes = (False, True) if norms else (False,)  # of batch norm: does it take the batch's own statistics?
         self._replays = {batch: Replay() for batch in self._modes}
         try:
-            outputs = [self._recorded(batch) for batch in self._modes]
+            self._outputs = self._recorded(False)  # noqa: FBT003
         except Exception as error:
             raise ModelError(f"The forward of {type(model).__name__} failed: {error}") from error
-        self._outputs = outputs[0]
+        if norms:
+            try:
+                self._recorded(True)  # noqa: FBT003
+            except Exception:  # noqa: BLE001  a batch of one has no variance; `apply` leaves the statistics then too
+                self._modes = (False,)
         self._wholes: dict[str, float] = {}  # squared norms of weights, once asked for
 
     @property
@@ -107,46 +111,30 @@ class Bench:
                 other = now.get(name)
                 if other is not None and other is not weight and other.shape == weight.shape and weight.dim() > 1:
                     if name not in self._wholes:
-                        self._wholes[name] = _squares(weight)
+                        self._wholes[name] = squares(weight)
                     whole += self._wholes[name]
-                    lost += _squares(weight - other)
+                    lost += squares(weight - other)
         return None if whole == 0 or not math.isfinite(lost) else max(0.0, 1 - lost / whole)
 
 
 def _answer(model: nn.Module, call: Call, batch: bool) -> list[Tensor]:  # noqa: FBT001  as in `Bench._modes`
     if batch:
-        for norm in _batch_norms(model):
+        for norm in batch_norms(model):
             norm.train()
     return _floats(answer(model, call))
 
 
 def output_error(before: Sequence[Tensor], after: Sequence[Tensor]) -> float | None:
-    """Return the norm of the change over the norm of ``before``, all tensors together; None where that is zero.
+    """Return the `relative_error` of all outputs together.
 
     Raises:
         ModelError: there are other tensors than before, or tensors of other shapes.
-
-    >>> output_error([torch.tensor([3.0, 4.0])], [torch.tensor([3.0, 4.5])])
-    0.1
     """
     shapes = [[tuple(tensor.shape) for tensor in side] for side in (before, after)]
     if shapes[0] != shapes[1]:
         raise ModelError(f"The changed model returns tensors of {shapes[1]} where {shapes[0]} was expected.")
-    whole = sum(map(_squares, before))
-    moved = sum(_squares(new.double() - old.double()) for old, new in zip(before, after, strict=True))
-    if whole == 0:
-        return 0.0 if moved == 0 else None
-    return math.sqrt(moved / whole)
-
-
-def _squares(tensor: Tensor) -> float:
-    # Added up in double precision, without a copy in it.
-    return float(torch.linalg.vector_norm(tensor, dtype=torch.float64)) ** 2
+    return relative_error(before, after)
 
 
 def _floats(outputs: object) -> list[Tensor]:
     return [tensor.detach() for tensor in tensors_in(outputs) if tensor.is_floating_point()]
-
-
-def _batch_norms(model: nn.Module) -> list[_BatchNorm]:
-    return [module for module in model.modules() if isinstance(module, _BatchNorm) and module.running_mean is not None]

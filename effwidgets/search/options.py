@@ -37,8 +37,9 @@ class SearchOptions:
             higher is better and the dense model's lies between them; else from the worst of the first scores to the
             best possible (0 where lower is better) or best seen.
         keep: how many compressed models stay in memory; others are made again when they are applied.
-        seed: written into each candidate (seed + number) for an ``evaluate`` or ``finetune`` of yours that needs
-            one. The search itself draws no random numbers and leaves torch's, numpy's and Python's state alone.
+        seed: written into each candidate (``Candidate.seed`` is seed + number), so that a later run of yours can name
+            it. Nothing reads it: ``evaluate`` and ``finetune`` are given models only and seed themselves, and the
+            search draws no random numbers and leaves torch's, numpy's and Python's state alone.
         time_limit_s: longest time for one call of ``evaluate`` or ``finetune``; takes effect at the next forward.
         workers: how many searches share this machine; each computes with cores // workers threads.
     """
@@ -57,15 +58,21 @@ class SearchOptions:
     def __post_init__(self) -> None:
         if self.better not in get_args(Better):
             raise UnknownNameError("direction of a score", self.better, get_args(Better))
-        if self.plans is not None and not all(isinstance(plan, Plan) for plan in self.plans):
-            raise InputError("plans holds something else than plans. Give Plan(steps=...) records, or None.")
+        if self.plans is not None and not (
+            isinstance(self.plans, tuple | list) and all(isinstance(plan, Plan) for plan in self.plans)
+        ):
+            raise InputError("plans holds something else than plans. Give a tuple of Plan(steps=...) records, or None.")
+        if not isinstance(self.score_name, str) or not self.score_name:
+            raise InputError(f"score_name is {self.score_name!r}; a name such as 'accuracy' was expected.")
         if self.finetune is not None and not callable(self.finetune):
             raise InputError(
                 f"finetune is {type(self.finetune).__name__}; a function of (model, teacher) or None was expected."
             )
         _at_least("keep", self.keep, 0)
         _at_least("workers", self.workers, 1)
-        if self.time_limit_s is not None and not self.time_limit_s > 0:
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int):
+            raise InputError(f"seed is {self.seed!r}; a whole number was expected.")
+        if self.time_limit_s is not None and not (isinstance(self.time_limit_s, int | float) and self.time_limit_s > 0):
             raise InputError(f"time_limit_s is {self.time_limit_s!r}; seconds above 0, or None, were expected.")
         if self.box is not None:
             _check_box(self.box, self.better)
@@ -77,6 +84,9 @@ def _at_least(name: str, value: int, low: int) -> None:
 
 
 def _check_box(box: tuple[float, float], better: str) -> None:
+    numbers = isinstance(box, tuple | list) and [number for number in box if isinstance(number, int | float)]
+    if not numbers or len(numbers) != len(box) or len(numbers) != 2:
+        raise InputError(f"box is {box!r}; a pair was expected: the worst score that counts and the best possible.")
     worst, best = box
     rising = worst < best if better == "higher" else worst > best
     if not (math.isfinite(worst) and math.isfinite(best) and rising):

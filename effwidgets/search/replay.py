@@ -14,25 +14,49 @@ __all__ = ["Replay"]
 
 Forward: TypeAlias = Callable[..., Tensor]
 
-_KINDS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)
-"""Layers whose answer is a function of parameters, settings and input alone, and dear beside reading it back."""
+_KINDS = (
+    *(nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d),
+    *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d),
+)
+"""Layers whose answer is a function of tensors, settings and input alone, and dear beside reading it back."""
 
 _MOST_BYTES = 256 * 2**20
+_WORD = 8
 
 
 @dataclass(slots=True, eq=False)
 class _Line:
     # One layer: what its answer depends on beside the input, and what it was asked and answered, call by call.
-    rest: tuple[object, ...]
-    calls: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    settings: tuple[object, ...]
+    parameters: tuple[Tensor, ...]
+    buffers: tuple[Tensor, ...]
+    calls: list[tuple[Tensor | None, Tensor | None]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, module: nn.Module) -> _Line:
+        constants = (getattr(module, name) for name in cast("Any", module).__constants__)
+        buffers = (tensor.clone() for tensor in module.buffers(recurse=False))  # batch norm may write into its own
+        return cls((type(module), module.training, *constants), tuple(module.parameters(recurse=False)), tuple(buffers))
+
+    def fits(self, module: nn.Module) -> bool:
+        # Parameters are the same when they are one object: copies of a model share them. Buffers are copied.
+        other = _Line.of(module)
+        return (
+            self.settings == other.settings
+            and len(self.parameters) == len(other.parameters)
+            and all(one is two for one, two in zip(self.parameters, other.parameters, strict=True))
+            and len(self.buffers) == len(other.buffers)
+            and all(map(_equal, self.buffers, other.buffers))
+        )
 
 
 class Replay:
-    """What the linear layers, convolutions and pools of a model answered in one forward.
+    """What the linear layers, convolutions, batch norms and pools of a model answered in one forward.
 
     A copy that shares the parameters is given these answers wherever one of its layers still has the very same
-    parameters and settings and is asked bit for bit the same; so its outputs are those that it would compute. Inputs
-    and answers are kept up to 256 MiB, those of the first layers first: they serve the most.
+    parameters, buffers and settings and is asked bit for bit the same; so its outputs are those that it would compute.
+    Only the running statistics of a batch norm in training mode, which such an answer does not read, are not updated.
+    Inputs and answers are kept up to 256 MiB, those of the first layers first: they serve the most.
     """
 
     def __init__(self) -> None:
@@ -44,15 +68,13 @@ class Replay:
         """Record what ``model``, a private copy, does meanwhile."""
 
         def forward_of(name: str, module: nn.Module) -> Forward:
-            line = self._lines[name] = _Line(_rest(module))
+            line = self._lines[name] = _Line.of(module)
 
             def forward(*args: Any, **kwargs: Any) -> Tensor:
-                asked = _copy_of(args, kwargs, self._room)  # now: some forwards write into their tensors
+                asked = self._copy(_plain(args, kwargs))  # now: some forwards write into their tensors
                 answer = _compute(module, args, kwargs)
-                given = None if asked is None else _copy_of((answer,), {}, self._room - _size(asked))
-                if asked is not None and given is not None:
-                    self._room -= _size(asked) + _size(given)
-                    line.calls.append((asked, given))
+                given = None if asked is None else self._copy(_plain((answer,), {}))
+                line.calls.append((asked, given))
                 return answer
 
             return forward
@@ -66,13 +88,13 @@ class Replay:
 
         def forward_of(name: str, module: nn.Module) -> Forward | None:
             line = self._lines.get(name)
-            if line is None or not _same(line.rest, _rest(module)):
+            if line is None or not line.fits(module):
                 return None
             known = iter(line.calls)
 
             def forward(*args: Any, **kwargs: Any) -> Tensor:
                 asked, given = next(known, (None, None))
-                if asked is not None and given is not None and _equal(asked, args, kwargs):
+                if asked is not None and given is not None and _equal(asked, _plain(args, kwargs)):
                     return given.clone()
                 return _compute(module, args, kwargs)
 
@@ -80,6 +102,12 @@ class Replay:
 
         with _replaced(model, forward_of):
             yield
+
+    def _copy(self, tensor: Tensor | None) -> Tensor | None:
+        if tensor is None or _size(tensor) > self._room:
+            return None
+        self._room -= _size(tensor)
+        return tensor.detach().clone()
 
 
 def _size(tensor: Tensor) -> int:
@@ -91,41 +119,22 @@ def _compute(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     return answer
 
 
-def _copy_of(args: tuple[Any, ...], kwargs: dict[str, Any], room: int) -> Tensor | None:
-    # The one plain tensor that a layer is called with; None for anything else, and where there is no room.
+def _plain(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
+    # The one tensor of numbers that a layer is called with; None for anything else.
     if kwargs or len(args) != 1 or type(args[0]) is not Tensor or args[0].layout is not torch.strided:
         return None
-    return args[0].detach().clone() if _size(args[0]) <= room else None
+    return args[0] if args[0].is_floating_point() and not args[0].is_neg() else None
 
 
-def _equal(asked: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    if kwargs or len(args) != 1 or type(args[0]) is not Tensor or args[0].layout is not torch.strided:
+def _equal(asked: Tensor, came: Tensor | None) -> bool:
+    if came is None or asked.shape != came.shape or asked.dtype != came.dtype or asked.stride() != came.stride():
         return False
-    came = args[0]
-    alike = asked.shape == came.shape and asked.dtype == came.dtype and asked.stride() == came.stride()
     try:
-        return alike and asked.device == came.device and torch.equal(_bits(asked), _bits(came))
+        if asked.is_contiguous() and not (_size(asked) | came.data_ptr()) % _WORD:  # half of the time
+            asked, came = asked.flatten().view(torch.int64), came.flatten().view(torch.int64)
+        return asked.device == came.device and torch.equal(asked, came)
     except RuntimeError:  # inside of torch.func.vmap the numbers cannot be asked for
         return False
-
-
-def _bits(tensor: Tensor) -> Tensor:
-    # Eight bytes at once are compared in half of the time, and bits are what is meant.
-    whole = tensor.is_contiguous() and _size(tensor) % 8 == 0 and not tensor.is_conj() and not tensor.is_neg()
-    return tensor.flatten().view(torch.int64) if whole and tensor.storage_offset() % 2 == 0 else tensor
-
-
-def _rest(module: nn.Module) -> tuple[object, ...]:
-    settings = (getattr(module, name) for name in cast("Any", module).__constants__)
-    return type(module), *module.parameters(recurse=False), *settings
-
-
-def _same(one: tuple[object, ...], other: tuple[object, ...]) -> bool:
-    # Parameters are the same when they are one object; settings when they are equal.
-    return len(one) == len(other) and all(
-        left is right if isinstance(left, Tensor) or isinstance(right, Tensor) else left == right
-        for left, right in zip(one, other, strict=True)
-    )
 
 
 @contextmanager

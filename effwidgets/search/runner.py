@@ -9,20 +9,22 @@ from typing import TYPE_CHECKING, Any, SupportsFloat, cast
 
 from torch import Tensor, nn
 
-from effwidgets.errors import EffError, InputError, SearchError
+from effwidgets.errors import InputError, SearchError
 from effwidgets.profiling.profile import profile
+from effwidgets.profiling.shadow import check_module
 from effwidgets.records import Candidate, Profile, Score
 from effwidgets.search.archive import Rung
 from effwidgets.search.gate import Gate
-from effwidgets.transforms.apply import Applied, apply
+from effwidgets.transforms.apply import Applied, apply, private_copy
 from effwidgets.transforms.calibration import calibration_of
+from effwidgets.transforms.sound import check_answers, check_calibration, check_real, what_failed
 from effwidgets.transforms.trial import quiet_random
 
 if TYPE_CHECKING:
     from effwidgets.profiling.calls import Call
     from effwidgets.search.options import Evaluate, SearchOptions
 
-__all__ = ["Runner", "read_scores"]
+__all__ = ["Runner", "failure_text", "marks_of", "read_scores", "sentence", "skipped_text"]
 
 
 class Runner:
@@ -37,7 +39,9 @@ class Runner:
             raise InputError(
                 f"evaluate is {type(evaluate).__name__}; a function from a model to its score was expected."
             )
-        self.model = private_copy(model)
+        check_module(model)
+        check_real(model, call)
+        self.model = private_copy(model).eval()
         self.call = call
         self._known: Profile | None = None
         with quiet_random():  # a loader that shuffles draws from the state of the whole process
@@ -60,6 +64,9 @@ class Runner:
         """
         dense = candidate.number == 0
         if self._known is None:
+            check_answers(self.model, self.call)
+            if self.calibration is not None:
+                check_calibration(self.model, self.calibration, self.call)
             self._known = profile(self.model, self.call)
         applied = apply(
             self.model,
@@ -92,23 +99,6 @@ class Runner:
             found = self._evaluate(applied.model)
         applied.model.eval()
         return read_scores(found, self._options.score_name, main)
-
-
-def private_copy(model: nn.Module) -> nn.Module:
-    """Return a deep copy of ``model`` in evaluation mode.
-
-    Raises:
-        InputError: ``model`` is no module, or holds something that cannot be copied.
-    """
-    if not isinstance(model, nn.Module):
-        raise InputError(f"A torch.nn.Module was expected, and {type(model).__name__} came.")
-    try:
-        return copy.deepcopy(model).eval()
-    except Exception as error:
-        raise InputError(
-            f"This {type(model).__name__} cannot be copied, and a search works on a copy: {error} "
-            f"Remove what it holds beside parameters and buffers, an activation kept by a hook for example."
-        ) from error
 
 
 def skipped_text(applied: Applied) -> str:
@@ -148,7 +138,18 @@ def _number(value: object, name: str) -> float:
     raise SearchError(f"evaluate returned {type(value).__name__} for {name!r}; a number was expected.")
 
 
+def marks_of(model: nn.Module) -> tuple[object, ...]:
+    """Return what changes when somebody writes into the tensors of ``model``, replaces one, or leaves a hook."""
+    tensors = [*model.parameters(), *model.buffers()]
+    hooks = [len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules()]  # noqa: SLF001
+    return (*((id(tensor), tensor._version) for tensor in tensors), *hooks)  # noqa: SLF001  no public name counts writes
+
+
+def sentence(text: str) -> str:
+    """End ``text`` with a full stop, unless it ends somehow."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
 def failure_text(error: BaseException) -> str:
     """Say what went wrong in one line: ours as they are, others with their type."""
-    text = str(error).strip() or "no message"
-    return text if isinstance(error, EffError) else f"{type(error).__name__}: {text}"
+    return what_failed(error)

@@ -13,7 +13,7 @@ from torch import nn
 from effwidgets.errors import InputError, SearchError
 from effwidgets.profiling.calls import Inputs, as_call
 from effwidgets.records import Candidate, Json, Shown, StudyState, show
-from effwidgets.search.archive import amount
+from effwidgets.search.axes import place_on
 from effwidgets.search.budget import amount_text, limit_of
 from effwidgets.search.compare import Comparison, compare
 from effwidgets.search.gate import own_threads
@@ -66,6 +66,8 @@ def explore(
         [5120, 3072]
     """
     chosen = options or SearchOptions()
+    if not isinstance(chosen, SearchOptions):
+        raise InputError(f"options is {type(chosen).__name__}; SearchOptions(calibration=..., ...) was expected.")
     runner = Runner(model, as_call(inputs), evaluate, chosen)
     return Study(runner, chosen, title=type(model).__name__, origin=origin)
 
@@ -145,7 +147,7 @@ class Study(Shown):
         if worker.thread is None:
             raise InputError("This search was never started. Call run(), or start() and then wait().")
         if worker.thread is not threading.current_thread():
-            worker.thread.join(timeout)
+            worker.over.wait(timeout)
         if worker.error is not None:
             raise worker.error
         return not worker.active
@@ -204,13 +206,14 @@ class Study(Shown):
         archive = self._worker.archive
         with self._worker.lock:
             reached = archive.front(axis)
-            costs = [int(archive.point(known, axis)[0]) for known in reached]
-            dense = archive[0]
+            costs = [archive.point(known, axis)[0] for known in reached]
+            dense = place_on(axis, archive[0])
         if not reached:
-            raise InputError("No candidate has a score yet. Run the search first.")
-        if budget is None or dense.cost is None or dense.memory is None:
+            what = f"both a score and a number for {axis}" if self.candidates() else "a score"
+            raise InputError(f"No candidate has {what} yet. Run the search first.")
+        if budget is None or dense is None:
             return reached[-1]
-        limit = limit_of(budget, axis, amount(axis, dense.cost, dense.memory))
+        limit = limit_of(budget, axis, dense)
         within = [known for known, cost in zip(reached, costs, strict=True) if cost <= limit]
         if not within:
             raise InputError(

@@ -10,6 +10,7 @@ from torch import nn
 
 from effwidgets.errors import EffError
 from effwidgets.profiling.calls import Call, Inputs, as_call
+from effwidgets.profiling.shadow import check_module
 from effwidgets.records import Plan, Profile, Suggestion, Suggestions
 from effwidgets.search.budget import amount_text
 from effwidgets.search.choose import Waypoint, choose
@@ -17,6 +18,7 @@ from effwidgets.search.survey import Option, Survey, amount_now, merit, survey
 from effwidgets.search.words import headline, reason, risk_of, warnings
 from effwidgets.transforms.apply import hypothetical
 from effwidgets.transforms.calibration import calibration_of
+from effwidgets.transforms.sound import check_answers, check_calibration
 from effwidgets.transforms.trial import quiet_random
 
 __all__ = ["suggest"]
@@ -65,8 +67,12 @@ def suggest(  # noqa: PLR0913  a verb of the package: all but two have a default
         True
     """
     call = as_call(inputs)
+    check_module(model)
     with quiet_random():  # a loader that shuffles draws from the state of the whole process
         data = calibration_of(calibration)
+    check_answers(model, call)
+    if data is not None:
+        check_calibration(model, data, call)
     found = survey(model, call, goal=goal, calibration=data, check=check)
     best: dict[Site, Option] = {}
     for option in found.options:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from effwidgets.errors import Cancelled, EffError, UnknownNameError
+from effwidgets.metrics.cost import amount
 from effwidgets.profiling.calls import Call
 from effwidgets.profiling.profile import ProfileOptions
 from effwidgets.profiling.profile import profile as profile_model
@@ -86,7 +87,7 @@ def amount_now(goal: str, profile: Profile) -> int:
     """Return how much of the goal the model takes; unknown goals are answered with the known ones."""
     if goal not in GOALS:
         raise UnknownNameError("goal", goal, GOALS)
-    return int(getattr(profile.memory if goal in _MEMORY else profile.cost, goal))
+    return amount(goal, profile.cost, profile.memory)
 
 
 def survey(

@@ -11,13 +11,14 @@ import weakref
 from collections.abc import Callable
 from typing import Literal, TypeAlias
 
-from effwidgets.errors import Cancelled, SearchError
+from effwidgets.errors import Cancelled, InputError, ModelError, SearchError
 from effwidgets.records import Candidate, Plan
-from effwidgets.search.archive import AXES, Archive
+from effwidgets.search.archive import Archive
+from effwidgets.search.axes import AXES, cost_axes, measures_of
 from effwidgets.search.gate import Gate, own_threads
 from effwidgets.search.ladder import ladder
 from effwidgets.search.options import SearchOptions
-from effwidgets.search.runner import Runner, failure_text, skipped_text
+from effwidgets.search.runner import Runner, failure_text, marks_of, sentence, skipped_text
 from effwidgets.search.shelf import Shelf
 
 __all__ = ["Stage", "Worker"]
@@ -36,6 +37,7 @@ def _end_all() -> None:
         worker.gate.cancel()
     for worker in list(_RUNNING):
         if worker.thread is not None:
+            worker.over.wait(_LAST_WAIT_S)
             worker.thread.join(_LAST_WAIT_S)
 
 
@@ -54,12 +56,14 @@ class Worker:
     def __init__(self, runner: Runner, options: SearchOptions, tell: Callable[[bool], None]) -> None:
         self.lock = threading.RLock()
         self.gate = Gate()
-        self.archive = Archive(options.better, options.box)
+        self.archive = Archive(options.better, options.box, cost_axes())
         self.shelf = Shelf(options.keep)
         self.stage: Stage = "idle"
         self.message = ""
         self.error: SearchError | None = None
         self.thread: threading.Thread | None = None
+        # Waited for instead of the thread: a join that Ctrl-C interrupts takes the thread for dead (CPython 3.11).
+        self.over = threading.Event()
         self.laid = False
         self._runner = runner
         self._options = options
@@ -89,7 +93,8 @@ class Worker:
             self.gate.open()
             self.error = None
             self.stage, self.message = "running", "Starts"
-            self.thread = threading.Thread(target=self._work, name=name, daemon=True)
+            self.over = threading.Event()
+            self.thread = threading.Thread(target=self._work, args=(self.over,), name=name, daemon=True)
             self.thread.start()
             _RUNNING.add(self)
         self._tell(False)  # noqa: FBT003
@@ -111,7 +116,13 @@ class Worker:
         left = sum(known.state in ("planned", "running", "cancelled") for known in everything)
         return left * sum(spent) / len(spent)
 
-    def _work(self) -> None:
+    def _work(self, over: threading.Event) -> None:
+        try:
+            self._run()
+        finally:
+            over.set()
+
+    def _run(self) -> None:
         stage: Stage = "finished"
         message = ""
         try:
@@ -123,7 +134,7 @@ class Worker:
             stage, message, self.error = "failed", str(error), error
         except BaseException as error:  # noqa: BLE001  what a plug-in raises outside of a candidate must reach wait()
             _log.exception("A search stopped.")
-            self.error = SearchError(f"The search stopped: {failure_text(error)} What it finished is kept.")
+            self.error = SearchError(f"The search stopped: {sentence(failure_text(error))} What it finished is kept.")
             self.error.__cause__ = error
             stage, message = "failed", str(self.error)
         with self.lock:
@@ -163,29 +174,41 @@ class Worker:
         except Cancelled:
             self._drop(number, "cancelled", "Cancelled before it was scored", began)
             raise
-        except Exception as error:
+        except BaseException as error:
             self._drop(number, "failed", failure_text(error), began)
+            if not isinstance(error, Exception):  # sys.exit() or an interrupt: no candidate is left as if it ran
+                raise
             if number == 0:
+                # What is wrong with the model or the data says itself what to do.
+                advice = "Call evaluate(model) yourself until it returns a finite number, then"
+                advice = "Then" if isinstance(error, InputError | ModelError) else advice
                 raise SearchError(
-                    f"The dense model could not be scored. {failure_text(error)} "
-                    f"Call evaluate(model) yourself until it returns a finite number, then start the search again."
+                    f"The dense model could not be scored. {sentence(failure_text(error))} "
+                    f"{advice} start the search again."
                 ) from error
 
     def _measure(self, blank: Candidate) -> Candidate:
         number = blank.number
         applied = self._runner.build(blank, self.gate.check)
+        measures, unmeasured = measures_of(applied.profile)
         built = dataclasses.replace(
             blank,
             edits=applied.edits,
             cost=applied.profile.cost,
             memory=applied.profile.memory,
             parent=0 if number else None,
-            note=skipped_text(applied),
+            note=" ".join(filter(None, (skipped_text(applied), unmeasured))),
+            measures=measures,
         )
         self._put(built)
         trained = number != 0 and self._runner.finetune(applied, self.gate)
+        before = marks_of(applied.model)
         scores = self._runner.score(applied, self.gate, self.metric if number else None)
-        if number:
+        changed = marks_of(applied.model) != before
+        if changed and trained:
+            built = dataclasses.replace(built, note=f"{built.note} evaluate changed the model; it is kept so.".strip())
+        # One that evaluate wrote into is not what was scored; its plan makes it again.
+        if number and (trained or not changed):
             with self.lock:
                 dear = [known.number for known in self.archive.front(AXES[0])]
             self.shelf.put(number, applied, trained=trained, dear=dear)

@@ -56,7 +56,8 @@ def act_at_once(session: Home, study: Study | None, command: Command) -> None:
 
 
 def _select(session: Home, study: Study | None, args: Mapping[str, Any]) -> None:
-    chosen = tuple(args.get("chosen", ()))
+    given = args.get("chosen", ())
+    chosen = tuple(given) if isinstance(given, list | tuple) else ()
     if study is None:
         session.selected[str(args.get("view"))] = chosen
     else:

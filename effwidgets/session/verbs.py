@@ -43,6 +43,9 @@ def profile(model: nn.Module, inputs: Inputs | None = None, *, options: ProfileO
         >>> profile(torch.nn.Linear(8, 4), torch.zeros(2, 8)).cost.macs
         64
     """
+    given: object = options
+    if not isinstance(given, ProfileOptions | None):
+        raise InputError(f"options is {type(given).__name__}; ProfileOptions(train=True, ...) was expected.")
     return session_of(model).profile(inputs, options)
 
 
@@ -128,17 +131,25 @@ def report(thing: Shown, path: str | Path) -> Path:
 
     Returns:
         The path written.
+
+    Raises:
+        InputError: none of these, or a file that cannot be written.
     """
     if not isinstance(thing, Shown):
         raise InputError(f"A profile, suggestions or a study was expected, and {type(thing).__name__} came.")
     page = thing._repr_mimebundle_().get("text/html", "")
+    if not isinstance(path, str | Path) or not str(path):
+        raise InputError(f"The path is {path!r}; the name of a file was expected, such as 'report.html'.")
     target = Path(path)
-    target.write_text(
+    text = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{type(thing).__name__}</title>'
         f"<style>:root{{color-scheme:light dark}}body{{margin:2rem;font-family:system-ui,sans-serif}}</style>"
-        f"</head><body>{page}</body></html>",
-        encoding="utf-8",
+        f"</head><body>{page}</body></html>"
     )
+    try:
+        target.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{target} could not be written: {error}. Name a file in a folder that there is.") from error
     return target
 
 

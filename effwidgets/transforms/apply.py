@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from effwidgets.errors import Cancelled, EffError, InputError, TransformError, UnknownNameError
+from effwidgets.errors import Cancelled, EffError, InputError, UnknownNameError
 from effwidgets.profiling.calls import Call, Inputs, as_call
 from effwidgets.profiling.failures import is_empty, real_copy, real_stand_in
 from effwidgets.profiling.profile import ProfileOptions, parameters_only, profile, profile_shadow
@@ -22,7 +23,7 @@ from effwidgets.transforms.base import TRANSFORMS
 from effwidgets.transforms.calibration import Calibration, calibration_of
 from effwidgets.transforms.describe import Description, reads_of
 from effwidgets.transforms.repair import reestimate_batch_norm
-from effwidgets.transforms.sound import check_answers
+from effwidgets.transforms.sound import check_answers, check_calibration
 from effwidgets.transforms.surgery import layer_names
 from effwidgets.transforms.trial import answers_of, apart
 from effwidgets.transforms.verify import verify
@@ -91,7 +92,7 @@ def apply(  # noqa: PLR0913  the verb of the package: each has a plain meaning, 
     Raises:
         UnknownNameError: the plan names a transformation or a layer that there is not; nothing was done yet.
         InputError: not a module, not a plan, inputs or calibration data of an unknown kind.
-        ModelError: the forward of ``model`` itself fails.
+        ModelError: the forward of ``model`` itself fails, with the inputs or with the calibration data.
     """
     started = time.perf_counter()
     check_module(model)
@@ -100,18 +101,19 @@ def apply(  # noqa: PLR0913  the verb of the package: each has a plain meaning, 
     options = _options(plan)
     if known is None and len(plan):
         check_answers(model, call)
-        if data is not None:
-            check_answers(model, data.batches[0], "the first batch of the calibration data")
+    if data is not None and len(plan):
+        check_calibration(model, data, call)
     before = known or profile(model, call, options=options)
     description = Description(before, lambda now: profile(now, call, options=options))
     work = _Work(private_copy(model), call, data)
-    for step in plan:
+    with torch.inference_mode(mode=False):  # what is made inside of that mode could not be trained
+        for step in plan:
+            if check:
+                check()
+            work.do(step, description)
         if check:
             check()
-        work.do(step, description)
-    if check:
-        check()
-    note = reestimate_batch_norm(work.model, model, data) if repair and data and work.edits else ""
+        note = reestimate_batch_norm(work.model, model, data) if repair and data and work.edits else ""
     after = profile(work.model, call, options=ProfileOptions(groups=False, origin=before.origin))
     return Applied(
         model=work.model,
@@ -176,7 +178,8 @@ def _laid_out(
         reads = any(reads_of(TRANSFORMS[step.transform]) for step in plan)
         known = look(work) if reads else parameters_only(work)
     description = Description(known, look)
-    notes = []
+    edits: list[Edit] = []
+    notes: list[str] = []
     for step in plan:
         transform, snapshot = TRANSFORMS[step.transform], share(work)
         try:
@@ -185,8 +188,9 @@ def _laid_out(
                 transform.fit(work, snapshot, edit, None)
         except Exception as error:  # noqa: BLE001  a plug-in's code ran
             work = snapshot
-            notes.append(f"Left out: {_skip(step, error).reason}")
+            notes.append(f"Left out: {_skip(step, error, edits).reason}")
         else:
+            edits.append(edit)
             description.note(edit)
     return work, notes
 
@@ -214,7 +218,7 @@ class _Work:
             raise
         except Exception as error:  # noqa: BLE001  a plug-in's code and the model's own forward ran
             self.model = snapshot
-            self.skipped.append(_skip(step, error))
+            self.skipped.append(_skip(step, error, self.edits))
         else:
             description.note(edit)
             self.edits.append(edit)
@@ -225,11 +229,19 @@ class _Work:
             return edit
         layers, batch = frozenset(piece.layer for piece in edit.before), self._calibration.batches[0]
         error = apart(answers_of(self.model, batch, layers), answers_of(snapshot, batch, layers))
-        return dataclasses.replace(edit, error=error)
+        return dataclasses.replace(edit, error=error if error is not None and math.isfinite(error) else None)
 
 
-def _skip(step: Step, error: Exception) -> Skip:
+def _skip(step: Step, error: Exception, edits: Sequence[Edit]) -> Skip:
     text = str(error) if isinstance(error, EffError) else f"{step}: {type(error).__name__}: {error}"
+    for edit in edits:
+        stands = [piece.layer for piece in edit.after]
+        gone = [piece.layer for piece in edit.before if piece.layer not in stands and piece.layer in step.layers]
+        if gone:
+            text = (
+                f"{step}: {gone[0]} was replaced by an earlier step of this plan, {edit.step}; {', '.join(stands)} "
+                "stand there now. Leave one of the two steps out, or name one of these."
+            )
     return Skip(transform=step.transform, layers=step.layers, reason=text)
 
 

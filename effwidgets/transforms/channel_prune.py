@@ -137,6 +137,10 @@ def _asked(profile: Profile, step: Step) -> tuple[Group, int]:
 
 
 def _channels(step: Step, group: Group) -> int:
+    step.check_settings(("channels", "criterion"))
+    criterion = dict(step.settings).get("criterion", CRITERIA[0])
+    if criterion not in CRITERIA:
+        raise UnknownNameError("criterion of channel_prune", criterion, CRITERIA)
     value = step.setting("channels")
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= group.channels:
         raise TransformError(f"{step}: channels is {value!r}; a whole number from 1 to {group.channels} was expected.")

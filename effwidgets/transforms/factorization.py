@@ -178,6 +178,7 @@ class Factorization(ABC):
         return step.layers[0]
 
     def _ranks(self, step: Step, weight: Shape) -> tuple[int, ...]:
+        step.check_settings(self.ranks)
         found = []
         for name, high in zip(self.ranks, self.limits(weight), strict=True):
             value = step.setting(name)
@@ -222,7 +223,10 @@ class Factorization(ABC):
         if min(self.limits(weight_shape(layer))) < _SMALL:
             return f"it is too small to factor: {into} in, {out} out"
         if not self.regular(layer):
-            return f"its {layer.calls} calls differ in shape, or its MACs are not those of its shapes"
+            if not layer.self_cost.macs:
+                return "it did no work in this forward: its input was empty"
+            differ = f"its {layer.calls} calls differ in shape, or " if layer.calls > 1 else ""
+            return f"{differ}its MACs are not those of its shapes"
         if self._break_even(layer) is None:
             return "no rank saves anything: even rank 1 costs as much as the layer"
         return None

@@ -35,7 +35,7 @@ def _split(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor]:
         return first.T, second.T
     left = spectrum_of(matrix).leading(rank)
     right = left.T @ matrix  # projected, whatever the spectrum: the rows are the singular values long
-    root = right.norm(dim=1).sqrt()
+    root = torch.linalg.vector_norm(right, dim=1, dtype=torch.float64).sqrt().to(right.dtype)
     return left * root, right / torch.where(root > 0, root, torch.ones_like(root))[:, None]
 
 
@@ -90,7 +90,7 @@ def tucker_factors(weight: Tensor, rank_in: int, rank_out: int) -> tuple[Tensor,
         left_out = Spectrum((by_out @ left_in).flatten(1)).leading(rank_out)
         narrow = by_in @ left_out  # (in, k, rank_out)
         left_in = Spectrum(narrow.flatten(1)).leading(rank_in)
-    core = torch.einsum("ikp,iq->pqk", narrow, left_in)
+    core = (left_in.T @ narrow.flatten(1)).reshape(rank_in, -1, rank_out).permute(2, 0, 1)
     first, core, last = _balanced(left_in.T, core, left_out)
     first, last = first.reshape(rank_in, -1, *ones), last.reshape(-1, rank_out, *ones)
     middle = core.reshape(rank_out, rank_in, *weight.shape[2:])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from torch import nn
+
 from effwidgets.records import LayerProfile, Profile
 
 __all__ = ["FLOATS", "RECURRENT_KINDS", "Obstacles", "bare_kind", "raw_obstacle"]
@@ -28,6 +30,9 @@ def raw_obstacle(layer: LayerProfile) -> str | None:
         return f"{layer.kind} is recurrent: one fused operation reads its raw weights"
     if layer.kind == "MultiheadAttention" and layer.tensor("in_proj_weight"):
         return "its query, key and value projections are one raw parameter, not a Linear"
+    weight = layer.tensor("weight")
+    if weight and len(weight.shape) > 1 and layer.self_cost.macs and not hasattr(nn, bare_kind(layer)):
+        return f"its class, {layer.kind}, is not one of torch.nn's: what its forward does with its weight is not known"
     return None
 
 

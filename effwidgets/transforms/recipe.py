@@ -28,7 +28,7 @@ from effwidgets.transforms.architecture import Line, architecture_of, difference
 from effwidgets.transforms.base import TRANSFORMS
 from effwidgets.transforms.tensors import read_tensors, write_tensors
 
-__all__ = ["SCHEMA", "Build", "Recipe", "load", "read_recipe", "save"]
+__all__ = ["SCHEMA", "Build", "Recipe", "folder_of", "load", "read_recipe", "save"]
 
 SCHEMA = 1
 """Grows when an older effwidgets could not read what is written."""
@@ -77,27 +77,55 @@ def save(applied: Applied, path: str | Path) -> Path:
         the folder.
 
     Raises:
-        RecipeError: ``path`` is something else than a recipe, or the model holds state that is no tensor.
+        InputError: not what `apply` returned, or no path.
+        RecipeError: ``path`` is something else than a recipe, it cannot be written, or the model holds state that is
+            no tensor.
     """
-    target = Path(path)
+    if not isinstance(applied, Applied):
+        raise InputError(f"{type(applied).__name__} came; what apply() returned was expected: save(apply(...), path).")
+    target = folder_of(path)
+    text = json.dumps(_to_json(applied), indent=1, allow_nan=False) + "\n"
+    try:
+        _write(applied.model, text, target)
+    except OSError as error:
+        raise RecipeError(
+            f"{target} could not be written: {error}. What stood there before is as it was. Choose another folder, or "
+            "make room."
+        ) from error
+    return target
+
+
+def folder_of(path: str | Path) -> Path:
+    """Return a path as one.
+
+    Raises:
+        InputError: it is something else, or nothing.
+    """
+    if not isinstance(path, str | Path) or str(path) in ("", "."):
+        raise InputError(f"The path is {path!r}; the name of a folder was expected, such as 'small'.")
+    return Path(path)
+
+
+def _write(model: nn.Module, text: str, target: Path) -> None:
     if target.exists() and not (target / _JSON).is_file() and not (target.is_dir() and not any(target.iterdir())):
         raise RecipeError(f"{target} exists and is not a recipe; nothing was written. Choose another folder.")
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    new, old = aside / "new", aside / "old"
     try:
-        new = aside / "new"
         new.mkdir()
-        text = json.dumps(_to_json(applied), indent=1, allow_nan=False)
-        (new / _JSON).write_text(text + "\n", encoding="utf-8")
-        write_tensors(applied.model, new / _TENSORS)
+        (new / _JSON).write_text(text, encoding="utf-8")
+        write_tensors(model, new / _TENSORS)
         if target.exists():
-            target.rename(aside / "old")
+            target.rename(old)
         new.rename(target)
     finally:
-        if not target.exists() and (aside / "old").exists():
-            (aside / "old").rename(target)
+        if not target.exists() and old.exists():
+            try:
+                old.rename(target)
+            except OSError as error:
+                raise RecipeError(f"{target} could not be put back ({error}); what stood there is in {old}.") from error
         shutil.rmtree(aside, ignore_errors=True)
-    return target
 
 
 def _to_json(applied: Applied) -> dict[str, Any]:
@@ -130,7 +158,7 @@ def read_recipe(path: str | Path) -> Recipe:
     Raises:
         RecipeError: no folder, no recipe in it, damaged, or written by a newer effwidgets.
     """
-    folder = Path(path)
+    folder = folder_of(path)
     if not (folder / _JSON).is_file():
         missing = f"has no {_JSON}" if folder.is_dir() else "is not a folder"
         raise RecipeError(f"{folder} {missing}; give the folder that save() wrote.")
@@ -173,6 +201,10 @@ def _from_json(data: Mapping[str, Any]) -> Recipe:
     if len(recipe.described) != len(recipe.edits):
         message = "as many entries in described as in edits were expected"
         raise ValueError(message)
+    known = (None, *range(len(recipe.profiles)))
+    if any(isinstance(index, bool) or index not in known for index in recipe.described):
+        message = f"described names other profiles than the {len(recipe.profiles)} that there are"
+        raise ValueError(message)
     return recipe
 
 
@@ -197,7 +229,7 @@ def load(path: str | Path, build: Build) -> nn.Module:
         raise RecipeError(f"{path} was made from another architecture than {type(model).__name__}: {wrong}.")
     for number in range(len(recipe.edits)):
         _replay(model, recipe, number)
-    read_tensors(model, Path(path) / _TENSORS)
+    read_tensors(model, folder_of(path) / _TENSORS)
     training = set(recipe.training)
     for name, module in model.named_modules():
         module.training = name in training
@@ -209,7 +241,13 @@ def _built(build: Build) -> nn.Module:
         return copy.deepcopy(build)
     if not callable(build):
         raise InputError(f"build is {type(build).__name__}; a function that makes the dense model was expected.")
-    model = build()
+    try:
+        model = build()
+    except Exception as error:
+        raise RecipeError(
+            f"build() raised {type(error).__name__}: {error}. A function without arguments that makes the dense model "
+            "was expected."
+        ) from error
     if not isinstance(model, nn.Module):
         raise RecipeError(f"build() returned {type(model).__name__}; the dense model, a torch.nn.Module, was expected.")
     return model

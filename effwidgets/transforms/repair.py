@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from effwidgets.profiling.calls import tensors_in
 from effwidgets.transforms.calibration import Calibration
 from effwidgets.transforms.trial import answer, apart, stand_in
 
-__all__ = ["output_error", "reestimate_batch_norm"]
+__all__ = ["batch_norms", "output_error", "reestimate_batch_norm"]
 
 
 def reestimate_batch_norm(model: nn.Module, original: nn.Module, calibration: Calibration) -> str:
@@ -20,12 +21,12 @@ def reestimate_batch_norm(model: nn.Module, original: nn.Module, calibration: Ca
     Returns:
         What was done, as a sentence; "" for a model without batch norm.
     """
-    count = len(_normed(model))
+    count = len(batch_norms(model))
     if not count:
         return ""
     layers = f"{count} batch-norm layer{'s' if count > 1 else ''}"
     twin = stand_in(model)
-    for norm in _normed(twin):
+    for norm in batch_norms(twin):
         norm.reset_running_stats()
         norm.momentum = None  # the plain mean over all batches
         norm.train()
@@ -42,7 +43,7 @@ def reestimate_batch_norm(model: nn.Module, original: nn.Module, calibration: Ca
             f"output error from {before:.3g} to {after:.3g}."
         )
     with torch.no_grad():
-        for norm, fresh in zip(_normed(model), _normed(twin), strict=True):
+        for norm, fresh in zip(batch_norms(model), batch_norms(twin), strict=True):
             for name in ("running_mean", "running_var"):
                 norm.get_buffer(name).copy_(fresh.get_buffer(name))
     change = "" if before is None else f": output error {before:.3g} before, {after:.3g} after"
@@ -53,9 +54,9 @@ def reestimate_batch_norm(model: nn.Module, original: nn.Module, calibration: Ca
 
 
 def output_error(model: nn.Module, original: nn.Module, calibration: Calibration) -> float | None:
-    """Return how far the outputs of ``model`` are from those of ``original``: norm of the change over the norm.
+    """Return how far the outputs of ``model`` are from those of ``original`` on all batches; see `relative_error`.
 
-    None where no output is a floating-point tensor.
+    None where no output is a floating-point tensor too.
     """
     return apart(_outputs(model, calibration), _outputs(original, calibration))
 
@@ -70,11 +71,16 @@ def _outputs(model: nn.Module, calibration: Calibration) -> dict[str, Tensor]:
     }
 
 
-def _normed(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+def batch_norms(model: nn.Module) -> list[_BatchNorm]:
+    """Return the batch norms whose statistics can be estimated anew, in the order of ``modules()``.
+
+    Those that work together over several processes are left out while such a group runs: they would wait for it.
+    """
+    together = torch.distributed.is_available() and torch.distributed.is_initialized()
     return [
         module
         for module in model.modules()
-        if isinstance(module, nn.modules.batchnorm._BatchNorm)  # noqa: SLF001  the base of all batch norms
-        and not isinstance(module, nn.SyncBatchNorm)  # runs in a process group only
+        if isinstance(module, _BatchNorm)
         and module.running_mean is not None
+        and not (together and isinstance(module, nn.SyncBatchNorm))
     ]

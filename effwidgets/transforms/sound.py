@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
 import torch
 from torch import nn
 
 from effwidgets.errors import EffError, InputError, ModelError
-from effwidgets.profiling.calls import Call, tensors_in
+from effwidgets.profiling.calls import Call, shapes_of, tensors_in
 from effwidgets.profiling.failures import is_empty, model_error
 from effwidgets.profiling.memory import Once
 from effwidgets.profiling.recorder import Recorder
+from effwidgets.transforms.calibration import Calibration
 from effwidgets.transforms.trial import answer, stand_in
+from effwidgets.units import shape_text
 
-__all__ = ["check_answers", "check_real"]
+__all__ = ["check_answers", "check_calibration", "check_real", "what_failed"]
 
 
 def check_real(model: nn.Module, call: Call) -> None:
@@ -59,6 +63,42 @@ def check_answers(model: nn.Module, call: Call, what: str = "these inputs") -> N
             f"With {what} the {type(model).__name__} answers with nothing but infinities and NaN, so no change of it "
             f"could be measured; they begin in {_first_odd(model, call)}. Look for NaN in its weights and the inputs."
         )
+
+
+def check_calibration(model: nn.Module, calibration: Calibration, call: Call) -> None:
+    """Run ``model`` once, on a stand-in, with the first calibration batch.
+
+    Args:
+        model: not changed.
+        calibration: what is looked at.
+        call: what the model is called with else; a message names its shapes.
+
+    Raises:
+        InputError: model or data have no numbers, or there is nothing in the batch.
+        ModelError: the forward fails with these data, or answers with nothing but infinities and NaN.
+    """
+    try:
+        check_answers(model, calibration.batches[0], "their first batch")
+    except (InputError, ModelError) as error:
+        shapes = ", ".join(map(shape_text, shapes_of(call))) or "no tensors"
+        raise type(error)(
+            f"The calibration data do not fit the model. {error} Its inputs here are {shapes}: give batches of the "
+            "same kind, with another batch size if you like."
+        ) from error
+
+
+def what_failed(error: BaseException) -> str:
+    """Say in a line what a changed model or a plug-in raised.
+
+    >>> what_failed(AttributeError("'Sequential' object has no attribute 'weight'"))
+    "something else than the layer reads its 'weight', so it must stay one layer"
+    """
+    text = str(error).strip()
+    read = re.fullmatch(r"'Sequential' object has no attribute '(\w+)'.*", text, re.DOTALL)
+    if isinstance(error, AttributeError) and read:
+        return f"something else than the layer reads its {read[1]!r}, so it must stay one layer"
+    first = text.partition("\n")[0][:300] or "no message"
+    return text or "no message" if isinstance(error, EffError) else f"{type(error).__name__}: {first}"
 
 
 def _first_odd(model: nn.Module, call: Call) -> str:

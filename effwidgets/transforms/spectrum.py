@@ -48,8 +48,13 @@ class Spectrum:
     def _eigen(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         # Eigenvalues from small to large, and their vectors as columns.
         if dtype not in self._found:
-            self._found[dtype] = torch.linalg.eigh(_lower_gram(self._matrix.to(dtype)))
+            self._found[dtype] = _eigh(_lower_gram(self._matrix.to(dtype)))
         return self._found[dtype]
+
+
+def _eigh(lower: Tensor) -> tuple[Tensor, Tensor]:
+    values, vectors = torch.linalg.eigh(lower)
+    return values, vectors
 
 
 def _lower_gram(matrix: Tensor) -> Tensor:

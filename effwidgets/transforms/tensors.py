@@ -22,6 +22,7 @@ def write_tensors(model: nn.Module, path: Path) -> None:
     Raises:
         RecipeError: the state of a module holds something else than dense tensors.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     once: dict[tuple[object, ...], str] = {}
@@ -37,7 +38,10 @@ def write_tensors(model: nn.Module, path: Path) -> None:
             tied[name] = first
         else:
             tensors[name] = value.detach().cpu().contiguous().clone()  # clone: views of one storage are written apart
-    save_file(tensors, path, metadata={_TIED: json.dumps(tied)})
+    try:
+        save_file(tensors, path, metadata={_TIED: json.dumps(tied)})
+    except SafetensorError as error:  # a full disk, for one
+        raise RecipeError(f"{path.name} could not be written: {error}. Nothing was replaced.") from error
 
 
 def read_tensors(model: nn.Module, path: Path) -> None:

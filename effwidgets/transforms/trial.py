@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -13,7 +14,7 @@ from effwidgets.profiling.calls import Call, map_tensors, run, tensors_in
 from effwidgets.profiling.dice import Dice
 from effwidgets.profiling.shadow import copy_tree
 
-__all__ = ["answer", "answers_of", "apart", "quiet_random", "stand_in"]
+__all__ = ["answer", "answers_of", "apart", "quiet_random", "relative_error", "squares", "stand_in"]
 
 
 def stand_in(model: nn.Module) -> nn.Module:
@@ -84,8 +85,32 @@ def answers_of(model: nn.Module, call: Call, layers: frozenset[str]) -> dict[str
 def apart(after: Mapping[str, Tensor], before: Mapping[str, Tensor]) -> float | None:
     """Return the norm of the change over the norm before, over the tensors that both have in the same shape."""
     both = [name for name in before if name in after and after[name].shape == before[name].shape]
-    if not both:
-        return None
-    change = sum(float((after[name].double() - before[name].double()).square().sum()) for name in both)
-    whole = sum(float(before[name].double().square().sum()) for name in both)
-    return (change / whole) ** 0.5 if whole > 0 else None
+    return relative_error([before[name] for name in both], [after[name] for name in both]) if both else None
+
+
+def relative_error(before: Iterable[Tensor], after: Iterable[Tensor]) -> float | None:
+    """Return the norm of the change over the norm of ``before``, all tensors together; None where only that is zero.
+
+    Entries that were infinite or NaN before, such as masked scores, are left out.
+
+    >>> relative_error([torch.tensor([3.0, 4.0])], [torch.tensor([3.0, 4.5])])
+    0.1
+    """
+    whole = moved = 0.0
+    for old, new in zip(before, after, strict=True):
+        own = squares(old)
+        if math.isfinite(own):
+            whole += own
+            moved += squares(new.double() - old.double())
+        else:
+            known = torch.isfinite(old)
+            whole += squares(old[known])
+            moved += squares(new[known].double() - old[known].double())
+    if whole == 0:
+        return 0.0 if moved == 0 else None
+    return math.sqrt(moved / whole)
+
+
+def squares(tensor: Tensor) -> float:
+    """Return the squared norm, added up in double precision without a copy in it."""
+    return float(torch.linalg.vector_norm(tensor, dtype=torch.float64)) ** 2

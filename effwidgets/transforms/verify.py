@@ -11,6 +11,7 @@ from effwidgets.errors import VerifyError
 from effwidgets.profiling.calls import Call, tensors_in
 from effwidgets.records import Edit
 from effwidgets.transforms.base import Transform
+from effwidgets.transforms.sound import what_failed
 from effwidgets.transforms.surgery import find_layer, layer_names
 from effwidgets.transforms.trial import answer, stand_in
 from effwidgets.units import shape_text
@@ -45,14 +46,10 @@ def verify(transform: Transform, edit: Edit, model: nn.Module, *, original: nn.M
     try:
         after = list(tensors_in(answer(stand_in(model), call)))
     except Exception as error:
-        raise VerifyError(f"{where}: the forward fails afterwards: {_short(error)}") from error
+        raise VerifyError(f"{where}: the forward fails afterwards: {what_failed(error)}.") from error
     _same_kind(after, before, where)
     _same_values((after, _witnessed(transform, edit, model, original, call), before), coarsest, where)
     _gradients(edit, model, original, call)
-
-
-def _short(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".split("\n", maxsplit=1)[0][:300]
 
 
 def reference_of(original: nn.Module, call: Call) -> tuple[list[Tensor], float]:

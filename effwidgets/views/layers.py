@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from effwidgets.records import Cost, LayerProfile, Profile, View
-from effwidgets.units import bytes_text, count_text, shape_text
+from effwidgets.units import bytes_text, count_text, seconds_text, shape_text
 from effwidgets.views.layers_figure import draw_figure
 from effwidgets.views.layers_html import draw_html
-from effwidgets.views.texttable import Column, fold, table
+from effwidgets.views.texttable import Column, fold, plain, table
 from effwidgets.views.totals import totals
 from effwidgets.views.wire import VERSION, Columns, LayersPayload
 from effwidgets.views.words import clip
@@ -81,11 +81,14 @@ def draw_text(profile: Profile) -> str:
     """Write the layer table for a terminal: the total first, then each layer, indented."""
     data = payload(profile)
     whole, least = data["totals"], "at least " if data["uncounted"] else ""
-    lines = [f"{data['title']} · input {data['inputs']}", _headline(data, least)]
+    lines = [f"{plain(clip(data['title']))} · input {data['inputs']}", _headline(data, least)]
     if whole["inference_peak_bytes"] is not None:
         at = whole["inference_peak_at"] or "the model itself"
-        line = f"Inference peak {bytes_text(whole['inference_peak_bytes'])} at {clip(at, 60)}"
+        line = f"Inference peak {bytes_text(whole['inference_peak_bytes'])} at {plain(clip(at, 60))}"
         lines.append(f"{line} · {bytes_text(whole['saved_bytes'] or 0)} saved for backward")
+    if whole["latency_s"] is not None:
+        spread = seconds_text((whole["latency_iqr_s"] or 0.0) / 2)
+        lines.append(f"Latency {seconds_text(whole['latency_s'])} ± {spread} · {data['environment']}")
     shown = min(len(data["names"]), _TEXT_ROWS)
     depth = _depths(data["parents"])
     rows = [_text_row(data, index, depth[index]) for index in range(shown)]

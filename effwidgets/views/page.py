@@ -79,7 +79,7 @@ color:var(--effdl-quiet);overflow-wrap:anywhere}
 
 def esc(text: str) -> str:
     """Escape text for HTML, in attributes too."""
-    return escape(text, quote=True)
+    return escape(text.encode("utf-8", "replace").decode("utf-8"), quote=True)  # half a surrogate pair cannot be sent
 
 
 def card(body: Sequence[str], *, view: str, origin: str, label: str, result: bool = False) -> str:

@@ -9,7 +9,7 @@ from effwidgets.records import Candidate, StudyState, View
 from effwidgets.views.families import family_of_steps
 from effwidgets.views.pareto_figure import draw_figure as figure_of
 from effwidgets.views.pareto_html import draw_html
-from effwidgets.views.texttable import Column, fold, table
+from effwidgets.views.texttable import Column, fold, plain, table
 from effwidgets.views.wire import VERSION, CandidateRow, ParetoPayload, StepRow
 from effwidgets.views.words import (
     GOALS,
@@ -74,6 +74,7 @@ def _row(candidate: Candidate) -> CandidateRow:
 def _values(candidate: Candidate) -> dict[str, float | None]:
     cost, memory = candidate.cost, candidate.memory
     return {
+        **{measure.metric: _number(measure.value) for measure in candidate.measures},
         "macs": None if cost is None else cost.macs,
         "params": None if cost is None else cost.params,
         "param_bytes": None if memory is None else memory.param_bytes,
@@ -96,7 +97,7 @@ def draw_text(state: StudyState) -> str:
     """Write the search for a terminal: how far it is, then the front from cheap to dear."""
     data = payload(state)
     axis = data["axes"][0]
-    lines = [f"{data['title']}: {data['metric']} against {shown_name(axis)} · {progress_text(data)}"]
+    lines = [f"{plain(clip(data['title']))}: {data['metric']} against {shown_name(axis)} · {progress_text(data)}"]
     by_number = {row["number"]: row for row in data["candidates"]}
     front = [by_number[number] for number in data["fronts"].get(axis, []) if number in by_number]
     columns = [Column("#", right=True), Column("What"), Column(shown_name(axis), right=True)]

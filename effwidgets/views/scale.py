@@ -32,9 +32,15 @@ class Scale:
         """
         raw = (self.high - self.low) / max(about, 1)
         power = 10.0 ** math.floor(math.log10(raw))
-        step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw * 0.999)
-        first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
-        return [round(index * step, 12) for index in range(first, last + 1)]
+        wanted = next(factor for factor in (1, 2, 5, 10) if power * factor >= raw * 0.999)
+        found: list[float] = []
+        for factor in (wanted, wanted / 2, wanted / 5, wanted / 10):  # a coarse step may miss the scale altogether
+            step = power * factor
+            first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
+            found = [round(index * step, 12) for index in range(first, last + 1)]
+            if found:
+                break
+        return found
 
 
 def scale_over(values: Sequence[float], start: float, end: float, *, from_zero: bool = False) -> Scale:

@@ -6,7 +6,7 @@ from effwidgets.records import Desk, Progress, Suggestion, Suggestions, View
 from effwidgets.units import count_text, percent_text
 from effwidgets.views.suggestions_figure import draw_figure
 from effwidgets.views.suggestions_html import draw_html
-from effwidgets.views.texttable import Column, fold, table
+from effwidgets.views.texttable import Column, fold, plain, table
 from effwidgets.views.totals import preview, totals
 from effwidgets.views.wire import VERSION, Status, SuggestionRow, SuggestionsPayload
 from effwidgets.views.words import GOALS, clip, common_warnings, diff_rows, places, risk_text, share, shown_name
@@ -76,8 +76,9 @@ def draw_text(record: Desk | Suggestions) -> str:
     data = payload(record)
     whole = data["totals"]
     goal = shown_name(data["goal"])
+    title = plain(clip(data["title"]))
     lines = [
-        f"{data['title']}: {len(data['rows'])} suggestions to save {goal}, {len(data['skips'])} places skipped",
+        f"{title}: {len(data['rows'])} suggestions to save {goal}, {len(data['skips'])} places skipped",
         f"Now {count_text(whole['params'])} parameters · {count_text(2 * whole['macs'])} FLOPs (2 × MACs)",
     ]
     columns = [Column("#", right=True), Column("What and where")]

@@ -177,7 +177,8 @@ class CandidateRow(TypedDict):
     rung: str
     parent: int | None
     values: dict[str, float | None]
-    """By axis key: macs, params, param_bytes, inference_peak_bytes, score. ``None`` where it is not known."""
+    """By axis key: macs, params, param_bytes, inference_peak_bytes, score, then registered metrics by their names.
+    ``None`` where it is not known."""
     steps: list[StepRow]
     diff: list[DiffRow]
     note: str

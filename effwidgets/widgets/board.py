@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import weakref
 from collections.abc import Callable
@@ -14,6 +15,7 @@ Listener: TypeAlias = Callable[[dict[str, Any]], None]
 ANY = "*"
 """Stands for every origin in `Board.subscribe`."""
 
+_log = logging.getLogger(__name__)
 _REMEMBERED = frozenset({"run"})  # one short line each: a panel that opens late must find the searches that run
 
 
@@ -57,13 +59,16 @@ class Board:
                 del self._latest[key]
 
     def publish(self, origin: str, view: str, payload: dict[str, Any]) -> None:
-        """Hand ``payload`` to every listener of ``view``."""
+        """Hand ``payload`` to every listener of ``view``; one that raises is logged and does not stop the others."""
         with self._lock:
             if view in _REMEMBERED:
                 self._latest[origin, view] = payload
             listeners = [listener for ref in self._refs(origin, view) if (listener := ref())]
         for listener in listeners:
-            listener(payload)
+            try:
+                listener(payload)
+            except Exception:  # noqa: BLE001  a widget that fails must not stop the others
+                _log.exception("A listener to the %s view of %s failed.", view, origin)
 
     def _refs(self, origin: str, view: str) -> list[weakref.WeakMethod[Listener]]:
         return [*self._listeners.get((origin, view), []), *self._listeners.get((ANY, view), [])]

@@ -32,17 +32,28 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    with Lab(tmp_path_factory.mktemp("lab")).running() as lab:
-        yield lab
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    with Lab(tmp_path_factory.mktemp("lab")).running() as server:
+        yield server
 
 
 @pytest.fixture
-def page(chromium: Browser) -> Iterator[Page]:
+def lab(server: Lab) -> Iterator[Lab]:
+    yield server
+    server.end_kernels()
+
+
+@pytest.fixture
+def faults() -> list[str]:
+    """What the page raised; a test takes out what is known not to be ours."""
+    return []
+
+
+@pytest.fixture
+def page(chromium: Browser, faults: list[str]) -> Iterator[Page]:
     context = chromium.new_context(viewport={"width": 1280, "height": 900})
     page = context.new_page()
     page.set_default_timeout(30_000)
-    faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))
     yield page
     context.close()

@@ -78,6 +78,7 @@ class Lab:
             "--LabApp.expose_app_in_browser=True",
             "--LabApp.extension_manager=readonly",
             "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+            "--JupyterNotebookApp.expose_app_in_browser=True",
         ]
         with (self.home / "server.log").open("wb") as log:
             server = subprocess.Popen(
@@ -96,14 +97,28 @@ class Lab:
 
     def _wait(self, server: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + 60
-        request = urllib.request.Request(f"{self.url}/api/status", headers={"Authorization": f"token {self.token}"})
         while time.monotonic() < deadline and server.poll() is None:
             try:
-                with urllib.request.urlopen(request, timeout=2):
-                    return
+                self.ask("status", timeout_s=2)
             except OSError:
                 time.sleep(0.2)
+            else:
+                return
         raise AssertionError(f"JupyterLab did not start: {(self.home / 'server.log').read_text()[-3000:]}")
+
+    def ask(self, place: str, method: str = "GET", timeout_s: float = 30) -> Any:
+        """Ask the server itself, beside the page."""
+        headers = {"Authorization": f"token {self.token}"}
+        request = urllib.request.Request(f"{self.url}/api/{place}", headers=headers, method=method)
+        with urllib.request.urlopen(request, timeout=timeout_s) as reply:
+            return json.loads(reply.read() or "null")
+
+    def end_kernels(self) -> None:
+        """Shut all kernels down, so that none computes beside the next test."""
+        for session in self.ask("sessions"):
+            self.ask(f"sessions/{session['id']}", "DELETE")
+        for kernel in self.ask("kernels"):
+            self.ask(f"kernels/{kernel['id']}", "DELETE")
 
     def write(self, name: str, cells: list[str], kernel: str = "python3") -> str:
         """Lay a notebook with these code cells into the working folder."""
@@ -149,10 +164,15 @@ class Kernel:
 class Notebook:
     """A notebook on the page."""
 
-    def __init__(self, lab: Lab, page: Page, name: str) -> None:
+    def __init__(self, lab: Lab, page: Page, name: str, app: str = "lab/tree") -> None:
         self.lab = lab
         self.page = page
-        page.goto(f"{lab.url}/lab/tree/{name}?token={lab.token}&reset")
+        page.goto(f"{lab.url}/{app}/{name}?token={lab.token}&reset")
+        self.wait_shown()
+
+    def wait_shown(self) -> None:
+        """Wait until the notebook stands on the page and its kernel is free."""
+        page = self.page
         expect(page.locator(".jp-NotebookPanel:visible")).to_be_visible(timeout=60_000)
         self.wait_idle(60_000)
 

@@ -32,6 +32,25 @@ def live(within: Locator, view: str) -> Locator:
     return within.locator(f".effdl-view[data-view={view}]")
 
 
+def middle(mark: Locator) -> tuple[float, float]:
+    """Where the middle of an element is on the page, in sight."""
+    mark.scroll_into_view_if_needed()
+    box = mark.bounding_box()
+    assert box is not None, "it is not to be seen"
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def on_top(view: Locator, numbers: list[int]) -> list[int]:
+    """Those candidates whose mark is what the pointer meets in its middle; others lie under a neighbour."""
+    free: list[int] = []
+    for number in numbers:
+        mark = view.locator(f"svg [data-number='{number}']").first
+        x, y = middle(mark)
+        if mark.evaluate("(node, [x, y]) => node.contains(document.elementFromPoint(x, y))", [x, y]):
+            free.append(number)
+    return free
+
+
 def marks(page: Page, state: str = "done") -> list[int]:
     """Numbers of the candidates drawn as marks, as the page has them now."""
     found: list[int] = page.locator(f".effdl-view svg [data-number][data-state={state}]").evaluate_all(

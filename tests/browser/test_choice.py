@@ -87,7 +87,14 @@ def test_reasons_for_what_is_skipped_unfold_and_the_goal_is_switched(lab: Lab, p
     view.get_by_text(re.compile(r"\d+ skipped, why\?")).click()
     expect(view.get_by_role("listitem").first).to_be_visible()
     notebook.screen("suggestions-skipped")
-    view.get_by_role("group", name="Goal").get_by_role("button").nth(1).click()
-    expect(view.get_by_role("group", name="Goal").get_by_role("button").nth(1)).to_have_attribute(
-        "aria-pressed", "true", timeout=40_000
-    )
+    expect(view.get_by_role("heading")).to_have_text("To make it do less work")
+    view.get_by_role("group", name="Goal").get_by_role("button", name="Parameters").click()
+    # the heading is drawn from the payload: only the kernel can have changed it
+    expect(view.get_by_role("heading")).to_have_text("To make it smaller", timeout=40_000)
+    with lab.kernel() as kernel:
+        ours = "effwidgets.session_of(model).desk.suggestions"
+        assert kernel.read(f"{ours}.goal") == "params"
+        found = kernel.read(f"[s.headline for s in {ours}]")
+    assert len(found) > 1
+    expect(view.get_by_role("list", name="Suggestions").locator(".effdl-headline b")).to_have_text(found)
+    notebook.screen("suggestions-params")

@@ -6,7 +6,7 @@ import re
 import time
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.lab import Lab, Notebook
 from tests.browser.pages import SMALL_CNN, live
@@ -41,8 +41,7 @@ def test_the_layer_table_is_read_sorted_filtered_and_switched(notebook: Notebook
     expect(view).to_contain_text("FLOPs (2 × MACs)")
     notebook.screen("layers-light")
 
-    page.wait_for_timeout(100)
-    assert view.get_by_role("row").count() > 3
+    expect(view.locator("tr[data-layer]")).to_have_count(14)  # the model, and all below it
     view.get_by_label("Filter layers").fill("head")
     expect(view.get_by_role("row").filter(has_text="Flatten").first).to_be_visible()
     notebook.screen("layers-filtered")
@@ -51,8 +50,9 @@ def test_the_layer_table_is_read_sorted_filtered_and_switched(notebook: Notebook
 
     view.get_by_role("button", name="MACs", exact=True).click()
     expect(view.get_by_role("columnheader", name=re.compile("MACs"))).to_be_visible()
-    view.get_by_role("columnheader", name=re.compile("Parameters")).get_by_role("button").click()
+    sorted_both_ways_and_folded(view)
     notebook.screen("layers-sorted")
+    bars_are_as_wide_as_the_shares(view)
 
     # a row clicked is read in the kernel
     view.get_by_role("row").filter(has_text="stem").first.click()
@@ -68,6 +68,47 @@ def test_the_layer_table_is_read_sorted_filtered_and_switched(notebook: Notebook
 
     printed = notebook.run(3)
     expect(printed).to_contain_text("Profile")
+
+
+def children(view: Locator) -> list[str]:
+    """The layers right below the model, from top to bottom."""
+    names: list[str] = view.locator("tr[aria-level='2']").evaluate_all("rows => rows.map(row => row.dataset.layer)")
+    return names
+
+
+def sorted_both_ways_and_folded(view: Locator) -> None:
+    # By hand. Parameters: stem 896, body 36,992, head 131,786; MACs of a sample: 55,296, 2,359,296 and 131,712.
+    header = view.get_by_role("columnheader", name=re.compile("Parameters"))
+    expect(header).to_have_attribute("aria-sort", "descending")
+    assert children(view) == ["head", "body", "stem"]
+    header.get_by_role("button").click()
+    expect(header).to_have_attribute("aria-sort", "ascending")
+    assert children(view) == ["stem", "body", "head"]
+    work = view.get_by_role("columnheader", name=re.compile("MACs"))
+    work.get_by_role("button").click()
+    expect(work).to_have_attribute("aria-sort", "descending")
+    assert children(view) == ["body", "head", "stem"]
+
+    body = view.locator("tr[data-layer='body']")
+    inside = view.locator("tr[data-layer^='body.']")
+    expect(inside).to_have_count(6)
+    body.get_by_role("button", name="Fold body").click()
+    expect(inside).to_have_count(0)
+    expect(body).to_have_attribute("aria-expanded", "false")
+    assert children(view) == ["body", "head", "stem"]
+    body.get_by_role("button", name="Unfold body").click()
+    expect(inside).to_have_count(6)
+
+
+def bars_are_as_wide_as_the_shares(view: Locator) -> None:
+    for layer, share in (("", 1), ("head", 131_786 / 169_674), ("body", 36_992 / 169_674), ("stem", 896 / 169_674)):
+        bar = view.locator(f"tr[data-layer='{layer}'] .effdl-col-params .effdl-bar")
+        whole, filled = bar.bounding_box(), bar.locator("i").bounding_box()
+        assert whole is not None
+        assert filled is not None
+        assert whole["width"] > 10
+        # Within half a pixel: what a browser may round a box by.
+        assert abs(filled["width"] - share * whole["width"]) <= 0.5
 
 
 def test_the_static_twin_is_in_the_output_and_hidden_while_the_live_view_lives(notebook: Notebook, page: Page) -> None:

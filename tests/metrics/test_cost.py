@@ -6,7 +6,9 @@ import pytest
 
 from effwidgets.errors import UnknownNameError
 from effwidgets.metrics.base import METRICS
+from effwidgets.metrics.cost import amount
 from effwidgets.profiling.profile import profile
+from effwidgets.records import Cost, Memory
 from effwidgets.testing.contracts import MetricContract
 from effwidgets.testing.zoo import MODELS, specimen
 
@@ -41,3 +43,11 @@ def test_the_inference_peak_of_a_perceptron_is_its_widest_pair_of_layers():
 def test_an_unknown_metric_is_answered_with_the_known_ones():
     with pytest.raises(UnknownNameError, match=r"inference_peak_bytes.*macs"):
         METRICS["latency"]
+
+
+def test_an_amount_is_read_from_where_it_stands():
+    memory = Memory(param_bytes=8, inference_peak_bytes=7, inference_peak_at="", saved_bytes=5)
+    names = ("macs", "param_bytes", "inference_peak_bytes", "saved_bytes")
+    assert [amount(name, Cost(macs=3, param_bytes=8), memory) for name in names] == [3, 8, 7, 5]
+    with pytest.raises(UnknownNameError, match="'params'"):
+        amount("param", Cost(), memory)

@@ -41,6 +41,12 @@ def test_a_plug_in_passes_the_shipped_contracts_in_a_fresh_process(installed):
     assert done.stdout.endswith("sites kept every promise\n")
 
 
+def test_what_a_plug_in_brings_is_suggested_searched_and_shown(installed):
+    done = run(installed, str(HERE / "reach.py"))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "everything is within reach\n"
+
+
 @pytest.mark.slow
 def test_a_plug_in_that_breaks_a_promise_is_caught(installed):
     module = installed / "effwidgets_demo" / "channel_svd.py"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import gc
+import random
 import threading
 import weakref
 
@@ -575,3 +576,25 @@ def test_without_the_backward_its_fields_are_empty_and_the_rest_is_the_same():
     assert half.memory.training_peak_bytes is None
     assert half.cost == dataclasses.replace(whole.cost, backward_macs=0)
     assert half.memory.saved_bytes == whole.memory.saved_bytes
+
+
+@pytest.mark.parametrize("train", [False, True])
+def test_measuring_the_time_changes_neither_inputs_nor_model_nor_random_states(train):
+    class Restless(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm = nn.BatchNorm1d(4)
+            self.register_buffer("calls", torch.zeros(()))
+
+        def forward(self, x):
+            self.calls += 1
+            return self.norm(x.add_(torch.rand(()) + random.random()))  # noqa: S311
+
+    model, x = Restless(), torch.ones(3, 4)
+    before, states = state_of(model), (torch.get_rng_state(), random.getstate())
+    found = profile(model, x, options=ProfileOptions(latency=True, train=train, groups=False))
+    assert found.latency.repeats >= 10
+    assert torch.equal(x, torch.ones(3, 4))
+    assert before.differences(state_of(model)) == []
+    assert torch.equal(states[0], torch.get_rng_state())
+    assert states[1] == random.getstate()

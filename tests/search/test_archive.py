@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+from types import SimpleNamespace
+
 import pytest
 
 from effwidgets.errors import SearchError, UnknownNameError
+from effwidgets.metrics.base import METRICS
 from effwidgets.records import Candidate, Cost, Memory, Plan, Score
-from effwidgets.search.archive import Archive, amount
+from effwidgets.search.archive import Archive
+from effwidgets.search.axes import cost_axes, measures_of, place_on
 
 MEMORY = Memory(param_bytes=8, inference_peak_bytes=7, inference_peak_at="", saved_bytes=0)
 
@@ -63,11 +68,61 @@ def test_more_candidates_never_lower_the_hypervolume():
     assert len(volumes) == 4
 
 
-def test_an_amount_is_read_from_where_it_stands():
-    assert amount("inference_peak_bytes", Cost(macs=3), MEMORY) == 7
-    assert amount("macs", Cost(macs=3), MEMORY) == 3
+def test_a_place_is_read_from_where_it_stands():
+    measures = (Score(metric="intensity", value=2.5),)
+    built = Candidate(
+        number=1, plan=Plan(), rung="repaired", state="done", cost=Cost(macs=3), memory=MEMORY, measures=measures
+    )
+    places = [place_on(axis, built) for axis in ("macs", "inference_peak_bytes", "intensity", "joules")]
+    assert places == [3, 7, 2.5, None]
+    planned = Candidate(number=1, plan=Plan(), rung="repaired", state="planned")
+    assert [place_on(axis, planned) for axis in ("macs", "intensity")] == [None, None]
     with pytest.raises(UnknownNameError, match="'params'"):
-        amount("param", Cost(), MEMORY)
+        Archive("higher", None).front("param")
+
+
+class Squared:
+    """A cost of its own kind: of two models it has no number."""
+
+    name, title, unit, better = "squared", "Squared", "", "lower"
+
+    def measure(self, profile):
+        if profile.cost.macs == 50:
+            raise ZeroDivisionError("oh")
+        return float("inf") if profile.cost.macs == 70 else float(profile.cost.macs**2)
+
+
+def test_a_registered_cost_is_an_axis_with_a_front_of_its_own():
+    METRICS.add("squared", Squared())
+    try:
+        axes = cost_axes()
+        found = [measures_of(SimpleNamespace(cost=Cost(macs=macs))) for macs in (100, 50, 10, 70)]
+    finally:
+        METRICS.remove("squared")
+    assert axes == ("macs", "params", "param_bytes", "inference_peak_bytes", "squared")
+    assert "squared" not in cost_axes()
+    assert [note for _, note in found] == [
+        "",
+        "The metric squared could not be measured: ZeroDivisionError: oh.",
+        "",
+        "The metric squared is inf here.",
+    ]
+    archive = Archive("higher", None, axes)
+    fill(archive, [(100, 0.9), (50, 0.85), (10, 0.5), (70, 0.8)])
+    for number, (measures, _) in enumerate(found):
+        archive.put(dataclasses.replace(archive[number], measures=measures))
+    front = archive.fronts()[-1]
+    # What has no number on this axis is not on its front, and stays on the others.
+    assert (front.axis, front.numbers) == ("squared", (2, 0))
+    assert archive.fronts()[0].numbers == (2, 1, 0)
+    assert front.hypervolume == pytest.approx(0.5 * (1 - 0.01))  # by hand: from 10 squared to 100 squared
+
+
+def test_a_cost_that_the_dense_model_has_no_number_for_has_no_hypervolume():
+    archive = Archive("higher", (0.0, 1.0), ("macs", "squared"))
+    fill(archive, [(1, 0.5)])
+    assert [front.hypervolume for front in archive.fronts()] == [0.0, None]
+    assert archive.front("squared") == ()
 
 
 def test_a_candidate_without_a_score_has_no_point():

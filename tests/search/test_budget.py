@@ -21,6 +21,14 @@ def test_what_leaves_nothing_or_is_no_number_is_answered_with_what_would_do(budg
         limit_of(budget, "macs", 1000)
 
 
+def test_an_amount_of_bytes_is_one_where_bytes_are_counted_and_nowhere_else():
+    assert limit_of("1.5 kB", "param_bytes", 2000) == 1500
+    assert limit_of("1 B", "param_bytes", 2000) == 1  # no share, though it is not above 1
+    for axis in ("macs", "params"):
+        with pytest.raises(InputError, match="not counted in bytes"):
+            limit_of("1.5 kB", axis, 2000)
+
+
 def test_amounts_carry_their_unit():
     assert amount_text("macs", 2e6) == "2.00 M MACs"
     assert amount_text("param_bytes", 512) == "512 B"

@@ -13,6 +13,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from effwidgets.errors import InputError, SearchError, UnknownNameError
+from effwidgets.metrics.base import METRICS
 from effwidgets.records import Plan, Step, StudyState, settings
 from effwidgets.search import SearchOptions, explore
 from effwidgets.search.pareto import dominates
@@ -570,3 +571,37 @@ def test_a_candidate_is_saved_and_loaded_as_a_recipe(model, x, accuracy, tmp_pat
         return nn.Sequential(nn.Linear(12, 24), nn.ReLU(), nn.Linear(24, 16), nn.ReLU(), nn.Linear(16, 4))
 
     assert accuracy(load(path, build)) == study.candidates()[3].score()
+
+
+def test_calibration_data_that_do_not_fit_fail_the_search_and_say_so(model, x, accuracy):
+    study = explore(model, x, evaluate=accuracy, options=options(calibration=x[:, :11]))
+    with pytest.raises(SearchError, match=r"The calibration data do not fit the model.*layer '0'") as said:
+        study.run()
+    assert "evaluate" not in str(said.value)  # it has nothing to do with it
+
+
+def test_a_registered_cost_is_searched_along_and_a_budget_of_it_kept(model, x, accuracy):
+    class Reads:
+        name, title, unit, better = "reads", "Reads", "", "lower"
+
+        def measure(self, profile):
+            return profile.cost.macs / 3
+
+    METRICS.add("reads", Reads())
+    try:
+        study = explore(model, x, evaluate=accuracy, options=options()).run()
+        state = study.snapshot()
+    finally:
+        METRICS.remove("reads")
+    assert state.fronts[-1].axis == "reads"
+    assert state.fronts[-1].numbers == state.fronts[0].numbers  # a third of the MACs
+    assert study.best(0.7, axis="reads") == study.best(0.7)
+    measured = [{one.metric: one.value for one in known.measures}["reads"] for known in state.candidates]
+    assert measured == [known.cost.macs / 3 for known in state.candidates]
+    with pytest.raises(InputError, match="within"):
+        study.best(2.0, axis="reads")
+
+
+def test_the_seed_stands_in_each_candidate(model, x, accuracy):
+    study = explore(model, x, evaluate=accuracy, options=options(seed=40)).run()
+    assert [known.seed for known in study.candidates()] == [40 + number for number in range(6)]

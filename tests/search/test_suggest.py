@@ -16,6 +16,7 @@ from effwidgets.search import survey as survey_module
 from effwidgets.search.survey import GOALS, merit, survey
 from effwidgets.search.words import risk_of
 from effwidgets.transforms.apply import apply, hypothetical
+from effwidgets.transforms.repair import batch_norms
 from tests.search.conftest import fingerprint, same
 
 
@@ -257,3 +258,29 @@ def test_a_model_with_nothing_to_save_gives_an_empty_list_with_reasons():
     found = suggest(nn.Sequential(nn.Linear(3, 2)), torch.zeros(1, 3))
     assert len(found) == 0
     assert all(skip.reason for skip in found.skips)
+
+
+def test_calibration_data_that_do_not_fit_the_model_are_named_with_the_layer(model, x):
+    with pytest.raises(ModelError, match=r"The calibration data do not fit the model.*layer '0'.*256 × 11.*256 × 12"):
+        suggest(model, x, calibration=x[:, :11])
+
+
+def test_a_calibration_batch_of_one_is_measured_without_its_own_statistics():
+    model = nn.Sequential(nn.Linear(32, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Linear(32, 8)).eval()
+    x = torch.randn(8, 32, generator=torch.Generator().manual_seed(0))
+    found = suggest(model, x, calibration=x[:1])
+    assert len(found) > 0
+    assert all(one.error is not None for one in found)
+
+
+def test_what_apply_cannot_estimate_anew_is_not_taken_for_estimated_by_suggest(monkeypatch):
+    together = nn.Sequential(nn.Linear(32, 32), nn.SyncBatchNorm(32), nn.Linear(32, 8)).eval()
+    x = torch.randn(16, 32, generator=torch.Generator().manual_seed(0))
+    (norm,) = batch_norms(together)
+    assert norm is together[1]  # alone in its process it is a batch norm like any other
+    note = apply(together, Plan(steps=(suggest(together, x, calibration=x)[0].step,)), x, calibration=x).notes[0]
+    assert "1 batch-norm layer" in note
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    assert batch_norms(together) == []  # it would wait for the other processes
+    found = suggest(together, x, calibration=x)
+    assert len(found) > 0

@@ -267,14 +267,13 @@ def test_a_newer_search_cancels_the_older_and_a_study_that_nobody_holds_is_forgo
         while True:
             candidate(x)
 
-    first = explore(model, x, evaluate=endless, options=SearchOptions(plans=(Plan(),))).start()
-    until(lambda: first.snapshot().state == "running")
+    held = [explore(model, x, evaluate=endless, options=SearchOptions(plans=(Plan(),))).start()]
+    until(lambda: held[0].snapshot().state == "running")
     second = explore(model, x, evaluate=lambda candidate: 0.5, options=SearchOptions(plans=(Plan(),)))
-    first.wait(20)
-    assert first.snapshot().state == "cancelled"
-    origin = first.origin
+    held[0].wait(20)
+    assert held[0].snapshot().state == "cancelled"
+    origin = held.pop().origin
     PUBLISHER.flush()
-    del first
     gc.collect()
     until(lambda: origin not in COMMANDS)
     assert origin not in BOARD.latest("run")

@@ -120,7 +120,10 @@ def test_later_steps_see_the_names_that_earlier_ones_made(model, image):
 def test_a_step_on_what_an_earlier_one_took_away_is_skipped_and_said(model, image):
     applied = apply(model, Plan(steps=(low_rank("6", 8), low_rank("6", 4), low_rank("7", 4))), image)
     assert [edit.step.layers[0] for edit in applied.edits] == ["6", "7"]
-    assert "the layer is a Sequential" in applied.skipped[0].reason
+    assert (
+        "6 was replaced by an earlier step of this plan, low_rank at 6 (rank=8); 6.0, 6.1 stand there now"
+        in applied.skipped[0].reason
+    )
 
 
 def test_a_step_that_breaks_the_model_is_undone_and_the_rest_is_done(image):
@@ -208,3 +211,16 @@ def test_inputs_that_the_forward_writes_into_are_the_callers_no_less(image):
     kept = image.clone()
     apply(Writes(), Plan(steps=(low_rank("fc", 2),)), image, calibration=[image])
     assert torch.equal(image, kept)
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_calibration_data_that_do_not_fit_the_model_are_an_error_not_a_skip(model, image, known):
+    wrong = torch.ones(4, 5, 6, 6)
+    before = state_of(model)
+    with pytest.raises(
+        ModelError, match=r"The calibration data do not fit the model.*layer '0'.*4 × 5 × 6 × 6"
+    ) as said:
+        apply(model, PLAN, image, calibration=wrong, known=profile(model, image) if known else None)
+    assert "3 channels" in str(said.value)  # what the layer takes
+    assert "4 × 3 × 6 × 6: give batches of the same kind" in str(said.value)
+    assert before.differences(state_of(model)) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -11,6 +12,7 @@ from effwidgets.testing.untouched import state_of
 from effwidgets.transforms.apply import apply
 from effwidgets.transforms.calibration import Calibration
 from effwidgets.transforms.repair import output_error, reestimate_batch_norm
+from effwidgets.transforms.trial import apart, relative_error
 
 
 def trained() -> tuple[nn.Module, Calibration]:
@@ -92,3 +94,12 @@ def test_a_model_without_batch_norm_has_nothing_to_repair():
     model: nn.Module = nn.Sequential(nn.Linear(4, 4))
     inputs: Tensor = torch.ones(2, 4)
     assert reestimate_batch_norm(model, model, Calibration(batches=(Call((inputs,)),))) == ""
+
+
+def test_there_is_one_relative_error_for_all_who_ask():
+    zero, one = torch.zeros(3), torch.ones(3)
+    assert relative_error([2 * one, zero], [2 * one, one]) == pytest.approx(0.5)
+    assert relative_error([zero], [zero]) == 0.0
+    assert relative_error([zero], [one]) is None
+    assert apart({"a": 3 * one, "b": one}, {"a": 2 * one, "c": one}) == pytest.approx(0.5)  # what both have
+    assert apart({"a": one}, {"b": one}) is None

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from effwidgets.records import StudyState
+from effwidgets.records import Front, Score, StudyState
 from effwidgets.views import pareto as view
 from effwidgets.views.wire import ParetoPayload
 
@@ -120,3 +120,22 @@ def test_thousands_of_candidates_keep_the_page_small(study):
     many = tuple(dataclasses.replace(study.candidates[3], number=9 + index) for index in range(20_000))
     page = view.HTML.draw(dataclasses.replace(study, candidates=(*study.candidates, *many)))
     assert len(page) < 1_000_000  # 1,500 marks of some 300 bytes each, and the table
+
+
+def test_what_a_metric_measured_is_a_value_and_its_front_an_axis(study, markup):
+    built = [
+        dataclasses.replace(known, measures=(Score(metric="traffic_bytes", value=1e6 + known.number),))
+        if known.cost
+        else known
+        for known in study.candidates
+    ]
+    fronts = (*study.fronts, Front(axis="traffic_bytes", numbers=(5, 0)))
+    measured = dataclasses.replace(study, candidates=tuple(built), fronts=fronts)
+    data = view.payload(measured)
+    assert data["axes"][-1] == "traffic_bytes"
+    assert [row["values"].get("traffic_bytes") for row in data["candidates"]] == [
+        1e6 + known.number if known.cost else None for known in study.candidates
+    ]
+    page = markup(view.HTML.draw(measured))
+    assert "traffic bytes" in page.text
+    assert "1.00 MB" in page.text

@@ -59,3 +59,17 @@ def test_the_last_line_of_each_run_is_remembered_for_a_panel_that_opens_late(boa
     assert board.latest("layers") == {}
     board.forget("a")
     assert board.latest("run") == {"b": {"done": 3}}
+
+
+def test_a_listener_that_raises_is_logged_and_the_others_still_hear(board, caplog):
+    class Deaf(Ear):
+        def listen(self, payload):
+            raise ZeroDivisionError("oh")
+
+    deaf, ear = Deaf(), Ear()
+    board.subscribe("a", "layers", deaf.listen)
+    board.subscribe("a", "layers", ear.listen)
+    board.publish("a", "layers", {"n": 1})
+    assert ear.heard == [{"n": 1}]
+    assert "layers view of a failed" in caplog.text
+    assert "ZeroDivisionError" in caplog.text

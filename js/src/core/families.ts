@@ -23,7 +23,7 @@ export function familyOf(name: string): Family {
   const word = name.toLowerCase();
   const known = FAMILIES.find((family) => family.words.some((part) => word.includes(part)));
   if (known) return { id: known.id, title: known.title, shape: known.shape };
-  return { id: "other", title: name === "" ? "Other" : name, shape: "cross" };
+  return { id: "other", title: /^(other)?$/.test(word) ? "Other" : name, shape: "cross" };
 }
 
 /** The outline of a shape around (0, 0), all of about the same area as a circle of radius `size`. */

@@ -26,10 +26,14 @@ def main() -> None:
 
     known = profile(specimen("residual").build(), specimen("residual").inputs())
     assert MetricContract(METRICS["intensity"]).check(known) > 0
+    assert MetricContract(METRICS["traffic_bytes"]).check(known) > 0
     page = ViewContract(VIEWS["largest_html"]).check(known)
     assert "block2.conv2" in str(page)
     assert "largest_html" in dict(views_of(known, "html"))
     assert next(iter(dict(views_of(known, "html")))) != "largest_html", "a plug-in does not replace the default view"
+
+    ViewContract(VIEWS["largest_figure"]).check(known)
+    assert known.to_plotly("largest_figure").data[0].x[0] == "block2.conv2", "to_plotly does not draw it"
 
     step = Step(transform="channel_svd", layers=("0",), settings=settings(rank=2))
     done = apply(nn.Sequential(nn.Conv2d(4, 8, 3)), Plan(steps=(step,)), torch.zeros(1, 4, 5, 5))

@@ -1,1 +1,1 @@
-"""One transformation, one metric and one view that join effwidgets by entry points."""
+"""A transformation, two metrics and a view in two media that join effwidgets by entry points."""

@@ -1,0 +1,50 @@
+"""What candidates are compared by: the costs that every profile holds, and what the registered metrics read from it."""
+
+from __future__ import annotations
+
+import math
+
+from effwidgets.metrics.base import METRICS
+from effwidgets.metrics.cost import amount
+from effwidgets.records import Candidate, Profile, Score
+
+__all__ = ["AXES", "cost_axes", "measures_of", "place_on"]
+
+AXES = ("macs", "params", "param_bytes", "inference_peak_bytes")
+"""The costs that stand in every candidate, the default first."""
+
+
+def cost_axes() -> tuple[str, ...]:
+    """Return the axes that a front can be drawn against: `AXES`, then the other metrics that are better when lower."""
+    return AXES + tuple(name for name, metric in METRICS.items() if name not in AXES and metric.better == "lower")
+
+
+def measures_of(profile: Profile) -> tuple[tuple[Score, ...], str]:
+    """Return what the metrics beside `AXES` read from a profile, and in a line which of them could not.
+
+    A metric may be a stranger's: one that raises, or returns no finite number, costs only its own value.
+    """
+    found: list[Score] = []
+    failed: list[str] = []
+    for name, metric in METRICS.items():
+        if name in AXES:
+            continue
+        try:
+            value = float(metric.measure(profile))
+        except Exception as error:  # noqa: BLE001  a plug-in's code
+            failed.append(f"The metric {name} could not be measured: {type(error).__name__}: {error}.")
+        else:
+            if math.isfinite(value):
+                found.append(Score(metric=name, value=value))
+            else:
+                failed.append(f"The metric {name} is {value} here.")
+    return tuple(found), " ".join(failed)
+
+
+def place_on(axis: str, candidate: Candidate) -> float | None:
+    """Return where a candidate stands on an axis; None before it was built, and where its metric gave no number."""
+    if axis in AXES:
+        if candidate.cost is None or candidate.memory is None:
+            return None
+        return float(amount(axis, candidate.cost, candidate.memory))
+    return next((score.value for score in candidate.measures if score.metric == axis), None)

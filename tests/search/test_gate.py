@@ -1,0 +1,69 @@
+"""Threads of searches that overlap."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+import torch
+
+from effwidgets.search.gate import own_threads
+
+
+@pytest.fixture
+def _two():
+    """Let torch compute with two threads, as on a machine with more cores, and put it back."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def of_a_new_thread():
+    found = []
+    thread = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+class Search:
+    """Computes with few threads, on a thread of its own, until it is ended."""
+
+    def __init__(self):
+        self._begun, self._end = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+        assert self._begun.wait(10)
+
+    def _run(self):
+        with own_threads(64):
+            self.count = torch.get_num_threads()
+            self._begun.set()
+            assert self._end.wait(10)
+
+    def end(self):
+        self._end.set()
+        self._thread.join(10)
+
+
+@pytest.mark.usefixtures("_two")
+@pytest.mark.parametrize("first_ends_first", [True, False])
+def test_after_two_searches_that_overlap_new_threads_compute_as_before_the_first(first_ends_first):
+    one = Search()
+    other = Search()
+    assert (one.count, other.count) == (1, 1)
+    for search in (one, other) if first_ends_first else (other, one):
+        search.end()
+    assert of_a_new_thread() == 2
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.usefixtures("_two")
+def test_a_search_is_no_reason_to_change_what_the_main_thread_was_set_to():
+    search = Search()
+    torch.set_num_threads(1)
+    with own_threads(1):
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == 1
+    search.end()
