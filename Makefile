@@ -14,6 +14,8 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 NPM := PATH="$(CURDIR)/$(BIN):$$PATH" npm --prefix js --silent
 # Two workers with torch's default threads ran ten times slower than with one thread each.
 RUN := OMP_NUM_THREADS=1 PYTHONUNBUFFERED=1 $(BIN)/python -m
+# `make quick` promises a minute on a free machine; on any it is stopped after five, where there is a `timeout`.
+LIMIT := $(if $(shell command -v timeout),timeout --kill-after=10 300)
 TS := $(shell find js/src js/style js/schema -type f 2>/dev/null)
 
 .PHONY: lab test quick lint fix types bench wheel browser notebooks js clean
@@ -24,12 +26,13 @@ lab: build/.built
 test: build/.built
 	@$(MAKE) --no-print-directory lint
 	$(RUN) pytest -q -n 2 -m "not browser and not notebook"
+	$(RUN) benchmarks.imports
 	$(NPM) test
 	@$(MAKE) --no-print-directory browser
 	@$(MAKE) --no-print-directory notebooks
 
 quick: build/.built
-	$(RUN) pytest -q -n 2 -m "not browser and not notebook and not slow"
+	$(LIMIT) env $(RUN) pytest -q -n 2 -m "not browser and not notebook and not slow"
 
 browser: build/.built
 	EFFWIDGETS_BROWSER="$$(.ci/chromium)" && export EFFWIDGETS_BROWSER && $(RUN) pytest -q -m browser

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,13 @@ def test_help_tells_every_word(names: dict[str, Any], capsys: pytest.CaptureFixt
     assert all(word in told for word in WORDS)
     effdl("help suggest", names=names)
     assert "--goal" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("expression", ["1/0", "batch.nothing", "batch[99]"])
+def test_an_expression_that_raises_is_named_with_what_it_raised(expression: str) -> None:
+    names = {"net": nn.Linear(4, 2), "batch": torch.ones(1, 4)}
+    with pytest.raises(InputError, match=re.escape(expression) + r" raised \w+Error: "):
+        effdl(f"profile net {expression}", names=names)
 
 
 @pytest.fixture(scope="module")

@@ -95,9 +95,10 @@ class Plan(Record):
     steps: tuple[Step, ...] = ()
 
     def __post_init__(self) -> None:
-        odd = [step for step in self.steps if not isinstance(step, Step)]
-        if odd or not isinstance(self.steps, tuple):
-            came = f"a {type(odd[0]).__name__} among them" if odd else type(self.steps).__name__
+        steps: object = self.steps
+        odd = next((step for step in steps if not isinstance(step, Step)), None) if isinstance(steps, tuple) else steps
+        if odd is not None:
+            came = f"a {type(odd).__name__} among them" if odd is not steps else type(steps).__name__
             raise InputError(f"The steps of a plan are a tuple of Step, and {came} came: Plan(steps=(Step(...), ...)).")
 
     def __iter__(self) -> Iterator[Step]:

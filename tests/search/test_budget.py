@@ -33,3 +33,8 @@ def test_amounts_carry_their_unit():
     assert amount_text("macs", 2e6) == "2.00 M MACs"
     assert amount_text("param_bytes", 512) == "512 B"
     assert amount_text("params", 1500) == "1.50 k parameters"
+
+
+def test_where_there_is_nothing_to_save_that_is_said():
+    with pytest.raises(InputError, match="takes no macs now"):
+        limit_of("50%", "macs", 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 import threading
 import time
 
@@ -605,3 +606,51 @@ def test_a_registered_cost_is_searched_along_and_a_budget_of_it_kept(model, x, a
 def test_the_seed_stands_in_each_candidate(model, x, accuracy):
     study = explore(model, x, evaluate=accuracy, options=options(seed=40)).run()
     assert [known.seed for known in study.candidates()] == [40 + number for number in range(6)]
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
+def test_an_evaluate_that_ends_the_thread_fails_its_candidate_and_the_search_can_go_on(model, x, accuracy, stop):
+    calls = []
+
+    def evaluate(candidate):
+        calls.append(candidate)
+        if len(calls) == 3:
+            raise stop
+        return accuracy(candidate)
+
+    study = explore(model, x, evaluate=evaluate, options=options())
+    with pytest.raises(SearchError, match=f"The search stopped: {stop.__name__}: no message. What it finished is kept"):
+        study.run()
+    assert [known.state for known in study.candidates()] == ["done", "done", "failed"]
+    study.run()
+    assert [known.state for known in study.candidates()] == ["done", "done", "failed", "done", "done", "done"]
+
+
+def test_ctrl_c_in_run_comes_back_when_the_search_has_stopped(model, x):
+    study = explore(model, x, evaluate=(evaluate := Held(x)), options=options())
+
+    def press():
+        if evaluate.inside.wait(10):
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    threading.Thread(target=press).start()
+    with pytest.raises(KeyboardInterrupt):
+        study.run()
+    assert study.snapshot().state == "cancelled"
+    assert [known.state for known in study.candidates()] == ["done", "cancelled"]
+
+
+def test_a_model_that_evaluate_wrote_into_is_made_again_and_is_the_one_that_was_planned(model, x, accuracy):
+    def careless(candidate):
+        score = accuracy(candidate)
+        with torch.no_grad():
+            for parameter in candidate.parameters():
+                parameter.zero_()
+        candidate.register_forward_hook(lambda *_: None)
+        return score
+
+    study = explore(model, x, evaluate=careless, options=options()).run()
+    for known in study.candidates():
+        applied = study.apply(known.number).model
+        assert accuracy(applied) == known.score()
+        assert not applied._forward_hooks

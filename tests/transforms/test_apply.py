@@ -224,3 +224,127 @@ def test_calibration_data_that_do_not_fit_the_model_are_an_error_not_a_skip(mode
     assert "3 channels" in str(said.value)  # what the layer takes
     assert "4 × 3 × 6 × 6: give batches of the same kind" in str(said.value)
     assert before.differences(state_of(model)) == []
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_steps_are_done_also_inside_of_a_mode_without_gradients_and_can_be_trained_afterwards(model, image, mode):
+    with mode():
+        applied = apply(model, PLAN, image, calibration=image)
+    assert applied.skipped == ()
+    applied.model(image).sum().backward()
+    assert all(parameter.grad is not None for parameter in applied.model.parameters())
+
+
+def test_a_step_on_a_replaced_layer_names_what_replaced_it_and_what_stands_there_now(model, image):
+    plan = Plan(steps=(low_rank("6", 8), prune("6", 4)))
+    for reason in (apply(model, plan, image).skipped[0].reason, hypothetical(model, plan, image).notes[0]):
+        assert "6 was replaced by an earlier step of this plan, low_rank at 6 (rank=8); 6.0, 6.1 stand there" in reason
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        Step(transform="low_rank", layers=("6",), settings=settings(rank=4, method="svd")),
+        Step(transform="channel_prune", layers=("0",), settings=settings(channels=8, critirion="l1")),
+    ],
+    ids=lambda step: step.transform,
+)
+def test_a_setting_that_nobody_would_read_is_refused_here_and_on_the_shadow(model, image, step):
+    plan = Plan(steps=(step,))
+    assert "There is no setting of" in apply(model, plan, image).skipped[0].reason
+    assert "There is no setting of" in hypothetical(model, plan, image).notes[0]
+
+
+def test_the_model_that_fails_with_real_numbers_only_is_blamed_not_the_steps(model):
+    class Picky(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.chain = model
+
+        def forward(self, x):
+            if type(x) is Tensor:  # not on the shadow
+                raise ValueError("no real images, please")
+            return self.chain(x)
+
+    with pytest.raises(ModelError, match="no real images"):
+        apply(Picky(), Plan(steps=(low_rank("chain.6", 4),)), torch.ones(1, 3, 6, 6))
+
+
+class Stashing(nn.Module):
+    """Keeps an activation with its history, which `copy.deepcopy` refuses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(8, 8), nn.Linear(8, 4)
+        self.kept: Tensor | None = None
+
+    def forward(self, x):
+        self.kept = self.first(x)
+        return self.last(self.kept)
+
+
+def test_a_model_that_keeps_an_activation_is_edited(image):
+    del image
+    model, x = Stashing(), torch.ones(2, 8)
+    model(x)
+    kept, before = model.kept, state_of(model)
+    with pytest.raises(RuntimeError):
+        copy.deepcopy(model)
+    applied = apply(model, Plan(steps=(low_rank("first", 2),)), x)
+    assert (len(applied.edits), applied.skipped) == (1, ())
+    assert model.kept is kept
+    assert before.differences(state_of(model)) == []
+
+
+class Routed(nn.Module):
+    """Sends each row where its own numbers say: a shadow, which has none, cannot run it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = nn.Linear(8, 2)
+        self.ways = nn.ModuleList(nn.Linear(8, 8) for _ in range(2))
+
+    def forward(self, x):
+        chosen = self.gate(x).argmax(1)
+        out = torch.zeros_like(x)
+        for number, way in enumerate(self.ways):
+            rows = (chosen == number).nonzero().flatten()
+            out = out.index_add(0, rows, way(x[rows]))
+        return out
+
+
+def test_a_plan_for_a_model_that_reads_its_activations_is_profiled_as_it_would_be_applied():
+    torch.manual_seed(0)
+    model, x = Routed(), torch.randn(6, 8)
+    before = state_of(model)
+    plan = Plan(steps=(low_rank("ways.0", 2), low_rank("ways.1", 3)))
+    found = hypothetical(model, plan, x)
+    applied = apply(model, plan, x)
+    assert len(applied.edits) == 2
+    assert found.cost == applied.profile.cost
+    assert before.differences(state_of(model)) == []
+
+
+def test_a_compiled_model_can_be_tried_on_and_edited_without_being_compiled():
+    torch.manual_seed(0)
+    plain = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 4))
+    model, x = torch.compile(plain, backend="eager"), torch.ones(2, 8)
+    twice = module.share(module.share(model))
+    assert torch.equal(twice(x), plain(x))
+    applied = apply(model, Plan(steps=(low_rank("_orig_mod.0", 2),)), x)
+    assert (len(applied.edits), applied.skipped) == (1, ())
+    assert type(applied.model) is type(model)
+    assert applied.model(x).shape == (2, 4)
+
+
+def test_a_layer_whose_weight_the_forward_reads_itself_stays_one_layer_and_the_reason_says_so():
+    class Reader(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.last = nn.Linear(8, 8), nn.Linear(8, 4)
+
+        def forward(self, x):
+            return self.last(self.first(x.to(self.first.weight.dtype)))
+
+    (skip,) = apply(Reader(), Plan(steps=(low_rank("first", 2),)), torch.ones(2, 8)).skipped
+    assert "something else than the layer reads its 'weight', so it must stay one layer" in skip.reason

@@ -223,3 +223,92 @@ def test_the_model_that_is_handed_in_as_architecture_is_copied(folder):
     kept = json.dumps([list(tensor.shape) for tensor in dense.state_dict().values()])
     assert load(folder, dense) is not dense
     assert json.dumps([list(tensor.shape) for tensor in dense.state_dict().values()]) == kept
+
+
+@pytest.mark.parametrize("described", ['["a"]', "[true]", "[-1]", "[7]"])
+def test_a_recipe_whose_edits_point_at_no_profile_is_damaged(folder, described):
+    file = folder / "recipe.json"
+    data = json.loads(file.read_text())
+    data["described"] = json.loads(described) * len(data["edits"])
+    file.write_text(json.dumps(data))
+    with pytest.raises(RecipeError, match="is damaged"):
+        load(folder, build)
+
+
+def test_what_build_raises_is_wrapped(folder):
+    with pytest.raises(RecipeError, match=r"build\(\) raised ZeroDivisionError"):
+        load(folder, lambda: 1 // 0)
+    with pytest.raises(RecipeError, match=r"without arguments"):
+        load(folder, lambda size: build())
+
+
+@pytest.mark.parametrize("path", [3, None, "", b"x"])
+def test_a_path_that_is_none_is_said(applied, path):
+    with pytest.raises(InputError, match="the name of a folder was expected"):
+        save(applied, path)
+    with pytest.raises(InputError, match="the name of a folder was expected"):
+        load(path, build)
+
+
+def test_only_what_was_applied_can_be_saved(tmp_path):
+    with pytest.raises(InputError, match=r"save\(apply\(\.\.\.\), path\)"):
+        save(build(), tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_where_nothing_can_be_written_is_said(applied, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(RecipeError, match="could not be written"):
+        save(applied, tmp_path / "file" / "below")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("call", range(5))
+def test_a_disk_that_fills_up_while_saving_leaves_the_earlier_recipe_as_it_was(folder, applied, monkeypatch, call):
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    calls = iter(range(100))
+
+    def full(work):
+        def fails(*args, **kwargs):
+            if next(calls) == call:
+                raise OSError(28, "No space left on device")
+            return work(*args, **kwargs)
+
+        return fails
+
+    for name in ("write_text", "rename", "mkdir"):
+        monkeypatch.setattr(Path, name, full(getattr(Path, name)))
+    with pytest.raises(RecipeError, match="No space left"):
+        save(applied, folder)
+    monkeypatch.undo()
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+    assert [entry.name for entry in folder.parent.iterdir()] == [folder.name]
+
+
+def test_a_recipe_that_cannot_be_put_back_says_where_it_lies(folder, applied, monkeypatch):
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    real = Path.rename
+
+    def once(self, target):
+        if Path(target).name != "old":
+            raise OSError(5, "Input/output error")
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "rename", once)
+    with pytest.raises(RecipeError, match=r"what stood there is in (\S+)old\.") as caught:
+        save(applied, folder)
+    left = Path(str(caught.value).rpartition(" ")[2].removesuffix("."))
+    assert {file.name: file.read_bytes() for file in left.iterdir()} == before
+
+
+def test_tensors_that_cannot_be_written_leave_the_earlier_recipe_as_it_was(folder, applied, monkeypatch):
+    import safetensors.torch
+
+    def full(*args, **kwargs):
+        raise safetensors.SafetensorError("No space left on device")
+
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    monkeypatch.setattr(safetensors.torch, "save_file", full)
+    with pytest.raises(RecipeError, match="No space left"):
+        save(applied, folder)
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before

@@ -141,6 +141,7 @@ def test_running_a_cell_again_closes_the_view_of_its_last_run(kernel):
 
 
 def test_the_panel_is_answered_while_a_cell_runs(kernel):
+    kernel.run("output = model(torch.zeros(1, 4))")
     kernel.send("create_subshell_request", {}, channel="control")
     subshell = kernel.client.get_control_msg(timeout=20)["content"]["subshell_id"]
     up, answers = uuid.uuid4().hex, uuid.uuid4().hex

@@ -36,8 +36,12 @@ export function quantity(key: string, work: Work = "macs"): Quantity {
   if (key === "macs" && work === "flops") {
     return { id: "flops", key, title: "FLOPs", factor: FLOPS_PER_MAC, write: countText };
   }
-  const known = KNOWN[key] ?? { title: key.replaceAll("_", " "), factor: 1, write: (value) => countText(value) };
-  return { id: key, key, ...known };
+  const write = key.endsWith("_bytes")
+    ? bytesText
+    : key.endsWith("_s")
+      ? secondsText
+      : (value: number) => countText(value);
+  return { id: key, key, ...(KNOWN[key] ?? { title: key.replaceAll("_", " "), factor: 1, write }) };
 }
 
 /** The choices of an axis: work can be read in FLOPs or in MACs. */
