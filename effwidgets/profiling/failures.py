@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import random
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -88,15 +89,21 @@ def _own_random(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def python_random_kept() -> Iterator[None]:
-    """Give the numbers back that a forward took from Python's own generator; on the main thread only, as above."""
+    """Give the numbers back that a forward took from Python's and numpy's generators; on the main thread only.
+
+    So every forward draws the same ones, and two passes over a model that throws dice go the same way.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    state = random.getstate()
+    numpy = sys.modules.get("numpy")  # a forward can draw from it only where it is loaded
+    state, other = random.getstate(), numpy and numpy.random.get_state()
     try:
         yield
     finally:
         random.setstate(state)
+        if numpy:
+            numpy.random.set_state(other)
 
 
 def real_copy(model: nn.Module) -> nn.Module:

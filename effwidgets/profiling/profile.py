@@ -114,7 +114,8 @@ def _profile_shadow(shadow: Shadow, call: Call, options: ProfileOptions) -> Prof
     if options.groups:
         from effwidgets.profiling.coupling import coupling_of
 
-        groups, notes = coupling_of(shadow, call)
+        with python_random_kept():
+            groups, notes = coupling_of(shadow, call)
         findings.notes.extend(notes)
     return _assemble(shadow.model, call, findings, groups, options)
 
@@ -149,8 +150,9 @@ def _look(model: nn.Module, call: Call, values: Values | None, options: ProfileO
     outside = [*model.parameters(), *model.buffers(), *tensors_in(call)]
     findings = _Findings(recorder, Live(outside))
     try:
-        with quiet(), python_random_kept(), torch.inference_mode(mode=False):
-            with torch.no_grad(), recorder.watching(Once(outside)), ForwardPass(recorder, findings.inference, values):
+        with quiet(), torch.inference_mode(mode=False):
+            passing = ForwardPass(recorder, findings.inference, values)
+            with python_random_kept(), torch.no_grad(), recorder.watching(Once(outside)), passing:
                 run(model, call)
             _look_back(model, call, values, findings, options)
         if recorder.hidden:
@@ -172,7 +174,7 @@ def _look_back(
     keeper = Keeper(recorder, outside)
     backward = BackwardPass(recorder, live, values)
     try:
-        with torch.enable_grad(), recorder.watching(), keeper.hooks(), backward:
+        with python_random_kept(), torch.enable_grad(), recorder.watching(), keeper.hooks(), backward:
             outputs = run(model, call)
             if options.backward:
                 backward.backward(outputs)

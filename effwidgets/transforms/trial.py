@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from effwidgets.profiling.calls import Call, map_tensors, run, tensors_in
 from effwidgets.profiling.dice import Dice
+from effwidgets.profiling.failures import python_random_kept
 from effwidgets.profiling.shadow import copy_tree
 
 __all__ = ["answer", "answers_of", "apart", "quiet_random", "relative_error", "squares", "stand_in"]
@@ -37,7 +38,8 @@ def quiet_random() -> Iterator[None]:
     started = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     devices = torch.cuda.get_rng_state_all() if started else []
     try:
-        yield
+        with python_random_kept():
+            yield
     finally:
         torch.set_rng_state(state)
         if devices:
