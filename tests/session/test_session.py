@@ -223,7 +223,9 @@ def test_a_call_that_fails_is_not_remembered(model: nn.Module, x: torch.Tensor) 
 def test_undo_takes_back_what_a_study_applied(x: torch.Tensor, model: nn.Module) -> None:
     study = explore(model, x, evaluate=lambda candidate: 0.5, options=SearchOptions(plans=(Plan(), Plan()))).run()
     for number in (1, 2):
-        COMMANDS[study.origin](Command(origin=study.origin, verb="apply", args=settings(number=number), id=f"a{number}"))
+        COMMANDS[study.origin](
+            Command(origin=study.origin, verb="apply", args=settings(number=number), id=f"a{number}")
+        )
         until(lambda number=number: study.snapshot().applied == number)
     session = session_of(model)
     until(lambda: session.applied is not None)
