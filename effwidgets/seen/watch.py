@@ -78,6 +78,9 @@ class Watch:
         with self._lock:
             if self._handle is not None:
                 self._handle.remove()
+                # torch forgets one of its three tables, and would go on warning compiled models of global hooks.
+                for table in ("_global_forward_hooks_with_kwargs", "_global_forward_hooks_always_called"):
+                    getattr(torch.nn.modules.module, table, {}).pop(self._handle.id, None)
                 self._handle = None
             self._known.clear()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -59,7 +60,7 @@ class Publisher:
             with self._wake:
                 self._wake.wait_for(lambda: bool(self._dirty))
                 now = time.monotonic()
-                due = {key: self._sent.get(key, 0.0) + self._interval_s for key in self._dirty}
+                due = {key: self._sent.get(key, -math.inf) + self._interval_s for key in self._dirty}
                 ready = [key for key, at in due.items() if at <= now]
                 if not ready:
                     self._wake.wait(min(due.values()) - now)

@@ -171,3 +171,14 @@ def test_tensors_of_other_kinds_are_left_alone(watch, names):
 
 def test_shapes_are_written_as_people_type_them():
     assert shapes_text(((torch.zeros(1, 3),), {"mask": torch.zeros(())})) == "1, 3; "
+
+
+def test_nothing_of_the_hook_stays_behind():
+    from torch.nn.modules import module as hooks
+
+    watch = Watch(list)
+    watch.start()
+    watch.stop()
+    assert not hooks._global_forward_hooks
+    assert not hooks._global_forward_hooks_with_kwargs
+    assert not hooks._global_forward_hooks_always_called

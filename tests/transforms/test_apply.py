@@ -325,8 +325,6 @@ def test_a_plan_for_a_model_that_reads_its_activations_is_profiled_as_it_would_b
     assert before.differences(state_of(model)) == []
 
 
-# The panel's watch, in another test of this process: torch keeps a trace of a removed global hook and warns of it.
-@pytest.mark.filterwarnings("ignore:Using .torch.compile.module.. when there are global hooks:UserWarning")
 def test_a_compiled_model_can_be_tried_on_and_edited_without_being_compiled():
     torch.manual_seed(0)
     plain = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 4))
