@@ -1,1 +1,1 @@
-"""effwidgets."""
+"""Models that know their own cost, and the contract suites that every plug-in can run."""
