@@ -24,7 +24,7 @@ class Channels:
     def __init__(self, count: int, obstacle: str | None = None) -> None:
         self.count = count
         self.obstacle = obstacle
-        self.members: list[Member] = []
+        self.members: dict[Member, None] = {}  # in the order in which they came; looked up for each of thousands
         self._root: Channels | None = None
 
     @property
@@ -32,6 +32,8 @@ class Channels:
         """The set that this one is part of now."""
         found = self
         while found._root is not None:
+            if found._root._root is not None:
+                found._root = found._root._root  # a residual stream joins thousands: the way is halved as it is walked
             found = found._root
         return found
 
@@ -40,15 +42,16 @@ class Channels:
         mine, theirs = self.root, other.root
         if mine is theirs:
             return
+        obstacle = mine.obstacle or theirs.obstacle
+        if len(mine.members) < len(theirs.members):
+            mine, theirs = theirs, mine
         theirs._root = mine
-        mine.members.extend(member for member in theirs.members if member not in mine.members)
-        mine.obstacle = mine.obstacle or theirs.obstacle
+        mine.members.update(theirs.members)
+        mine.obstacle = obstacle
 
     def add(self, member: Member) -> None:
         """Note that a layer holds these channels."""
-        root = self.root
-        if member not in root.members:
-            root.members.append(member)
+        self.root.members[member] = None
 
     def bar(self, reason: str) -> None:
         """Note why none may be removed; the first reason stays."""

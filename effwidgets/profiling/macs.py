@@ -87,6 +87,15 @@ def _recurrent_backward(args: Any, _kwargs: Any, _out: Any) -> int:
     return 2 * _recurrent_step_weights(args, _kwargs, _out)
 
 
+def _grouped(args: Any, _kwargs: Any, out: Any) -> int:
+    # One product for each expert. The rows of all stand below each other; or what is summed over does, when both are
+    # matrices.
+    first, second = args[0], args[1]
+    if first.dim() == second.dim() == 2:
+        return int(first.numel() * second.shape[-1])
+    return int(out.numel() * first.shape[-1])
+
+
 def _cdist(args: Any, _kwargs: Any, out: Any) -> int:
     return int(out.numel() * args[0].shape[-1])
 
@@ -140,6 +149,7 @@ def _table() -> dict[Any, Formula]:
         "_scaled_dot_product_fused_attention_overrideable_backward": _attention_backward,
         "mkldnn_rnn_layer": _recurrent_step_weights,
         "mkldnn_rnn_layer_backward": _recurrent_backward,
+        "_grouped_mm": _grouped,
         "_cdist_forward": _cdist,
         "_trilinear": _trilinear,
     }

@@ -164,3 +164,17 @@ def test_backward_work_belongs_to_the_layer_whose_forward_made_it():
     # `a` runs twice; its first call is fed by the input, which asks for nothing.
     assert backward == {"a": 3 * 4 * 64, "b": 2 * 4 * 128, "c": 2 * 4 * 256}
     assert seen.layer("norm").cost.backward_macs == seen.layer("").self_cost.backward_macs == 0
+
+
+def test_the_products_of_all_experts_are_counted_by_the_rows_that_each_gets():
+    def half(*shape):
+        return torch.zeros(*shape, dtype=torch.bfloat16)
+
+    def ends(*places):
+        return torch.tensor(places, dtype=torch.int32)
+
+    rows = profile(Function(torch._grouped_mm), (half(6, 16), half(2, 16, 8), ends(2, 6)), options=QUICK)
+    inner = profile(Function(torch._grouped_mm), (half(8, 24), half(24, 16), ends(8, 24)), options=QUICK)
+    assert rows.cost.macs == 2 * 16 * 8 + 4 * 16 * 8
+    assert inner.cost.macs == 8 * 8 * 16 + 8 * 16 * 16
+    assert (rows.uncounted, inner.uncounted) == ((), ())
