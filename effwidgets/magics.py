@@ -53,6 +53,9 @@ class _Word:
         return self
 
 
+_OF_IPYTHON = frozenset({"In", "Out", "exit", "get_ipython", "open", "quit"})  # in every notebook; nobody meant them
+
+
 class _Scope:
     """The names of the notebook, and how expressions in a line are read."""
 
@@ -64,7 +67,7 @@ class _Scope:
         try:
             return eval(text, self.names)  # noqa: S307  it is the user's own line
         except NameError as error:
-            known = [name for name in self.names if not name.startswith("_")]
+            known = [name for name in self.names if not name.startswith("_") and name not in _OF_IPYTHON]
             close = difflib.get_close_matches(str(error.name), known, n=5, cutoff=0.4)
             hint = f" Did you mean {' or '.join(close)}?" if close else ""
             raise InputError(f"The notebook has no variable {error.name!r}.{hint}") from error

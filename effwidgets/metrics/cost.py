@@ -37,7 +37,17 @@ def amount(name: str, cost: Cost, memory: Memory) -> int:
     return int(getattr(memory if name in _OF_MEMORY else cost, name))
 
 
-class Macs:
+class _Counted:
+    # A number that a profile has counted already, by the name of its field.
+
+    name: ClassVar[str]
+
+    def measure(self, profile: Profile) -> float:
+        """Return that of the whole model."""
+        return float(amount(self.name, profile.cost, profile.memory))
+
+
+class Macs(_Counted):
     """Multiply-accumulates of one forward; FLOPs are twice as many."""
 
     name: ClassVar[str] = "macs"
@@ -45,12 +55,8 @@ class Macs:
     unit: ClassVar[str] = ""
     better: ClassVar[Literal["lower", "higher"]] = "lower"
 
-    def measure(self, profile: Profile) -> float:
-        """Return those of the whole model."""
-        return float(amount(self.name, profile.cost, profile.memory))
 
-
-class Params:
+class Params(_Counted):
     """Parameters, each tensor once."""
 
     name: ClassVar[str] = "params"
@@ -58,12 +64,8 @@ class Params:
     unit: ClassVar[str] = ""
     better: ClassVar[Literal["lower", "higher"]] = "lower"
 
-    def measure(self, profile: Profile) -> float:
-        """Return those of the whole model."""
-        return float(amount(self.name, profile.cost, profile.memory))
 
-
-class ParamBytes:
+class ParamBytes(_Counted):
     """Bytes of parameters and buffers, each storage once."""
 
     name: ClassVar[str] = "param_bytes"
@@ -71,22 +73,14 @@ class ParamBytes:
     unit: ClassVar[str] = "B"
     better: ClassVar[Literal["lower", "higher"]] = "lower"
 
-    def measure(self, profile: Profile) -> float:
-        """Return those of the whole model."""
-        return float(amount(self.name, profile.cost, profile.memory))
 
-
-class InferencePeakBytes:
+class InferencePeakBytes(_Counted):
     """Most bytes alive at once in a forward without gradients, parameters and inputs left out."""
 
     name: ClassVar[str] = "inference_peak_bytes"
     title: ClassVar[str] = "Inference peak"
     unit: ClassVar[str] = "B"
     better: ClassVar[Literal["lower", "higher"]] = "lower"
-
-    def measure(self, profile: Profile) -> float:
-        """Return that of the whole model."""
-        return float(amount(self.name, profile.cost, profile.memory))
 
 
 MACS = Macs()

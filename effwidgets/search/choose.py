@@ -14,12 +14,9 @@ from effwidgets.records import Cost, Memory, Plan, Profile, Suggestions
 from effwidgets.search.budget import amount_text, limit_of
 from effwidgets.search.places import change_of, holders
 from effwidgets.search.survey import Option, Survey, amount_now, merit
-from effwidgets.transforms.apply import hypothetical
+from effwidgets.transforms.apply import LEFT_OUT, hypothetical
 
-LEFT_OUT = "Left out: "
-"""How a profile of `hypothetical` begins its note on a step that could not be done."""
-
-__all__ = ["LEFT_OUT", "Waypoint", "choose", "path", "plan_for"]
+__all__ = ["Waypoint", "choose", "path", "plan_for"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from effwidgets.profiling import Call
 from effwidgets.records import Desk, Outcome, Progress, Skip, Suggestions
 from effwidgets.session.publisher import PUBLISHER
 from effwidgets.transforms import Applied, hypothetical
+from effwidgets.transforms.apply import LEFT_OUT
 from effwidgets.views import suggestions as suggestions_view
 
 __all__ = ["Workbench"]
@@ -50,7 +51,8 @@ class Workbench:
         outcome = None
         if indices:
             after = hypothetical(model, desk.suggestions.plan(*indices), call)
-            undone = tuple(Skip(transform="", layers=(), reason=note) for note in after.notes if "Left out" in note)
+            left_out = [note for note in after.notes if note.startswith(LEFT_OUT)]
+            undone = tuple(Skip(transform="", layers=(), reason=note) for note in left_out)
             outcome = Outcome(indices=indices, cost=after.cost, memory=after.memory, skipped=undone)
         self._change(preview=outcome)
 

@@ -28,7 +28,7 @@ from effwidgets.profiling.profile import profile
 from effwidgets.profiling.shadow import share
 from effwidgets.records import VIEWS, Plan, Profile, Record, Settings, Site, Skip, Step, View, settings
 from effwidgets.testing.untouched import state_of
-from effwidgets.transforms.apply import Applied, apply, hypothetical
+from effwidgets.transforms.apply import LEFT_OUT, Applied, apply, hypothetical
 from effwidgets.transforms.architecture import architecture_of
 from effwidgets.transforms.base import TRANSFORMS, Transform
 from effwidgets.transforms.recipe import load, save
@@ -92,7 +92,7 @@ class TransformContract:
         """
         for step in self.steps(site)[1:-1]:
             found = hypothetical(model, Plan(steps=(step,)), inputs, known=known)
-            assert not any(note.startswith("Left out") for note in found.notes), found.notes
+            assert not any(note.startswith(LEFT_OUT) for note in found.notes), found.notes
             self._check_estimate(step, known, found)
 
     def _check_estimate(self, step: Step, known: Profile, found: Profile) -> None:

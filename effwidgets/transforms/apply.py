@@ -28,7 +28,10 @@ from effwidgets.transforms.surgery import layer_names
 from effwidgets.transforms.trial import answers_of, apart
 from effwidgets.transforms.verify import verify
 
-__all__ = ["Applied", "apply", "hypothetical", "private_copy"]
+__all__ = ["LEFT_OUT", "Applied", "apply", "hypothetical", "private_copy"]
+
+LEFT_OUT = "Left out: "
+"""How a note of `hypothetical` begins that tells of a step which could not be done, and why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -188,7 +191,7 @@ def _laid_out(
                 transform.fit(work, snapshot, edit, None)
         except Exception as error:  # noqa: BLE001  a plug-in's code ran
             work = snapshot
-            notes.append(f"Left out: {_skip(step, error, edits).reason}")
+            notes.append(f"{LEFT_OUT}{_skip(step, error, edits).reason}")
         else:
             edits.append(edit)
             description.note(edit)
