@@ -13,9 +13,22 @@ from torch import nn
 
 from effwidgets.errors import EffError, InputError, UnknownNameError
 from effwidgets.line import words_of
-from effwidgets.profiling import ProfileOptions
+from effwidgets.profiling import ProfileOptions, ReconcileOptions
 from effwidgets.records import Plan, Suggestions
-from effwidgets.session import apply, profile, session_of, sessions, suggest
+from effwidgets.session import (
+    apply,
+    compare,
+    disk,
+    health,
+    preview,
+    profile,
+    reconcile,
+    report,
+    session_of,
+    sessions,
+    suggest,
+    sweep,
+)
 from effwidgets.transforms import load, save
 
 if TYPE_CHECKING:
@@ -99,6 +112,11 @@ def _profile(args: argparse.Namespace, scope: _Scope) -> Any:
     return profile(scope.model(args.model), scope.inputs(args.inputs), options=options)
 
 
+def _reconcile(args: argparse.Namespace, scope: _Scope) -> Any:
+    options = ReconcileOptions(train=args.train, backward=args.backward)
+    return reconcile(scope.model(args.model), scope.inputs(args.inputs), with_=args.with_.split(","), options=options)
+
+
 def _suggest(args: argparse.Namespace, scope: _Scope) -> Suggestions:
     calibration = scope.value(args.calibration) if args.calibration else None
     model, inputs = scope.model(args.model), scope.inputs(args.inputs)
@@ -131,6 +149,31 @@ def _chosen(args: argparse.Namespace, scope: _Scope, desk: Any) -> Plan | Sugges
     return picked
 
 
+def _compare(args: argparse.Namespace, scope: _Scope) -> Any:
+    return compare(scope.value(args.before), scope.value(args.after))
+
+
+def _preview(args: argparse.Namespace, scope: _Scope) -> Any:
+    model = scope.model(args.model)
+    if args.plan is None and args.pick is None:
+        raise InputError("Say what to look at: --pick 0,2 of the suggestions, or --plan PLAN.")
+    return preview(model, _chosen(args, scope, session_of(model).desk))
+
+
+def _sweep(args: argparse.Namespace, scope: _Scope) -> Any:
+    sizes = {name: _sizes(name, getattr(args, name)) for name in ("batch", "resolution", "sequence", "sizes")}
+    dims = scope.value(args.dims) if args.dims else None
+    options = ProfileOptions(train=args.train, optimizer=args.optimizer)
+    return sweep(scope.model(args.model), scope.inputs(args.inputs), **sizes, dims=dims, options=options)
+
+
+def _sizes(name: str, text: str | None) -> list[int] | None:
+    try:
+        return None if text is None else [int(size) for size in text.strip("()[] ").split(",") if size.strip()]
+    except ValueError:
+        raise InputError(f"--{name} {text} was given; whole numbers such as 1,2,4,8 were expected.") from None
+
+
 def _undo(args: argparse.Namespace, scope: _Scope) -> Any:
     return session_of(scope.model(args.model)).undo()
 
@@ -154,6 +197,15 @@ def _pareto(args: argparse.Namespace, scope: _Scope) -> Any:
     return study
 
 
+def _health(args: argparse.Namespace, scope: _Scope) -> Any:
+    loss, target = (scope.value(text) if text else None for text in (args.loss, args.target))
+    return health(scope.model(args.model), scope.inputs(args.inputs), loss=loss, target=target, train=not args.eval)
+
+
+def _disk(args: argparse.Namespace, scope: _Scope) -> Any:
+    return disk(scope.model(args.model), compress=not args.no_compress)
+
+
 def _save(args: argparse.Namespace, scope: _Scope) -> Any:
     return save(scope.value(args.applied), args.path)
 
@@ -163,8 +215,6 @@ def _load(args: argparse.Namespace, scope: _Scope) -> Any:
 
 
 def _report(args: argparse.Namespace, scope: _Scope) -> Any:
-    from effwidgets.session import report
-
     return report(scope.value(args.thing), args.path)
 
 
@@ -191,6 +241,12 @@ def _words() -> dict[str, _Word]:
         .takes("inputs", **inputs)
         .takes("--train", action="store_true", help="profile the model in training mode")
         .takes("--latency", action="store_true", help="also measure how long a forward takes"),
+        _Word("reconcile", "Match our count with fvcore's and FlopCounterMode's, and explain it.", _reconcile)
+        .takes("model", **model)
+        .takes("inputs", **inputs)
+        .takes("--with", dest="with_", default="fvcore,flop_counter", metavar="A,B", help="also: flop_counter_meta")
+        .takes("--backward", action="store_true", help="count the backward too")
+        .takes("--train", action="store_true", help="count in training mode"),
         _Word("suggest", "Rank what could be factored, pruned or narrowed.", _suggest)
         .takes("model", **model)
         .takes("inputs", **inputs)
@@ -202,6 +258,23 @@ def _words() -> dict[str, _Word]:
         .takes("--pick", metavar="0,2", help="numbers in the list of suggestions")
         .takes("--plan", metavar="PLAN", help="a variable that holds a plan, a step or suggestions")
         .takes("--no-repair", action="store_true", help="leave batch-norm statistics as they are"),
+        _Word("preview", "Show what suggestions or a plan would change, without building anything.", _preview)
+        .takes("model", **model)
+        .takes("--pick", metavar="0,2", help="numbers in the list of suggestions")
+        .takes("--plan", metavar="PLAN", help="a variable that holds a plan, a step or suggestions"),
+        _Word("compare", "Set two profiles side by side, layer by layer.", _compare)
+        .takes("before", help="a variable that holds a profile")
+        .takes("after", help="another one"),
+        _Word("sweep", "Say what other sizes of the inputs would cost, and how each cost grows.", _sweep)
+        .takes("model", **model)
+        .takes("inputs", **inputs)
+        .takes("--batch", metavar="1,2,4", help="sizes of the batch")
+        .takes("--resolution", metavar="128,224", help="sizes of the shorter side of pictures")
+        .takes("--sequence", metavar="128,512", help="numbers of tokens")
+        .takes("--sizes", metavar="1,2,4", help="sizes of what --dims names")
+        .takes("--dims", metavar="DIMS", help="which sizes follow, such as {'input_ids': 1}")
+        .takes("--train", action="store_true", help="in training mode")
+        .takes("--optimizer", default="sgd", help="whose state is part of the training peak"),
         _Word("undo", "Take back what was applied last.", _undo).takes("model", **model),
         _Word("explore", "Search the Pareto front; shows the live view at once.", _explore)
         .takes("model", **model)
@@ -209,6 +282,15 @@ def _words() -> dict[str, _Word]:
         .takes("--evaluate", required=True, metavar="F", help="a function that scores a model")
         .takes("--calibration", **calibration),
         _Word("pareto", "Show the search begun last.", _pareto).takes("model", **model),
+        _Word("health", "Run one real batch forward and back on a copy: gradients, dead and saturated units.", _health)
+        .takes("model", **model)
+        .takes("inputs", **inputs)
+        .takes("--loss", metavar="F", help="a function of the outputs, and of the target where there is one")
+        .takes("--target", metavar="Y", help="what the outputs are compared to")
+        .takes("--eval", action="store_true", help="run in eval mode"),
+        _Word("disk", "Measure the model as a file, saved and compressed.", _disk)
+        .takes("model", **model)
+        .takes("--no-compress", action="store_true", help="leave out the compression, which takes most of the time"),
         _Word("save", "Save what was applied: a recipe in JSON, tensors in safetensors.", _save)
         .takes("applied", help="a variable that holds what apply returned")
         .takes("path", help="a folder"),
@@ -237,7 +319,7 @@ def _word(name: str) -> _Word:
 def manual() -> str:
     """Return what ``%effdl help`` prints."""
     lines = [f"  %effdl {word.parser.format_usage().split('%effdl ', 1)[1].strip()}" for word in WORDS.values()]
-    told = "\n".join(f"  {word.name:<8} {word.summary}" for word in WORDS.values())
+    told = "\n".join(f"  {word.name:<9} {word.summary}" for word in WORDS.values())
     usage = "\n".join(" ".join(line.split()) for line in lines)
     return f"%effdl WORD ...  in full: %effdl help WORD\n\n{told}\n\n{usage}"
 

@@ -3,12 +3,15 @@
 from effwidgets.profiling.calls import Call, Inputs, as_call, batch_of, run, shapes_of
 from effwidgets.profiling.coupling import groups_of
 from effwidgets.profiling.profile import ProfileOptions, parameters_only, profile, profile_shadow
+from effwidgets.profiling.reconcile import PEERS, ReconcileOptions, reconcile
 from effwidgets.profiling.shadow import Shadow, make_shadow, share
 
 __all__ = [
+    "PEERS",
     "Call",
     "Inputs",
     "ProfileOptions",
+    "ReconcileOptions",
     "Shadow",
     "as_call",
     "batch_of",
@@ -17,6 +20,7 @@ __all__ = [
     "parameters_only",
     "profile",
     "profile_shadow",
+    "reconcile",
     "run",
     "shapes_of",
     "share",

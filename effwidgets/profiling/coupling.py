@@ -6,7 +6,6 @@ import torch
 
 from effwidgets.profiling.calls import Call, run
 from effwidgets.profiling.flow import FlowPass
-from effwidgets.profiling.opinion import second_opinion
 from effwidgets.profiling.recorder import Recorder
 from effwidgets.profiling.shadow import Shadow
 from effwidgets.profiling.values import Values
@@ -24,8 +23,8 @@ def groups_of(shadow: Shadow, call: Call) -> tuple[Group, ...]:
     return coupling_of(shadow, call)[0]
 
 
-def coupling_of(shadow: Shadow, call: Call) -> tuple[tuple[Group, ...], tuple[str, ...]]:
-    """Return the groups, and notes on what could not be found out."""
+def coupling_of(shadow: Shadow, call: Call, *, second: bool = True) -> tuple[tuple[Group, ...], tuple[str, ...]]:
+    """Return the groups, and notes on what could not be found out; ``second``: ask torch-pruning too."""
     recorder = Recorder(shadow.model)
     training = [(module, module.training) for module in shadow.model.modules()]
     shadow.model.eval()
@@ -36,7 +35,12 @@ def coupling_of(shadow: Shadow, call: Call) -> tuple[tuple[Group, ...], tuple[st
             with recorder.watching(), flow:
                 outputs = run(shadow.model, given)
             flow.end(outputs)
-        return second_opinion(shadow, call, tuple(flow.groups()))
+        groups = tuple(flow.groups())
+        if not second:
+            return groups, ()
+        from effwidgets.profiling.opinion import second_opinion
+
+        return second_opinion(shadow, call, groups)
     except Exception as error:  # noqa: BLE001  anybody's forward; a profile without groups is still a profile
         reason = str(error).partition("\n")[0][:160]
         return (), (f"Which layers' channels change together is not known ({type(error).__name__}: {reason}).",)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 
@@ -10,9 +11,10 @@ from torch import nn
 
 from effwidgets.profiling.memory import storage_of
 from effwidgets.profiling.recorder import Tally
+from effwidgets.profiling.tree import Tree
 from effwidgets.records import Cost, LayerProfile, Settings, TensorInfo, settings
 
-__all__ = ["Held", "aliases_of", "config_of", "held_of", "layers_of"]
+__all__ = ["Held", "config_of", "held_of", "layers_of"]
 
 _NORM = ("eps", "momentum", "affine", "track_running_stats")
 _POOL = ("kernel_size", "stride", "padding")
@@ -77,15 +79,25 @@ class _Storages:
 
 def config_of(module: nn.Module) -> Settings:
     """Return the configuration of a module as plain values; empty for classes that are not torch's own."""
-    for classes, names in _CONFIG:
-        if isinstance(module, classes):
-            values = {name: getattr(module, name) for name in names if hasattr(module, name)}
-            if "bias" in module._parameters:
-                values["bias"] = module._parameters["bias"] is not None
-            elif isinstance(getattr(module, "bias", None), bool):
-                values["bias"] = module.bias
-            return settings({name: _plain(value) for name, value in values.items()})
-    return ()
+    names = _names_of(type(module))  # type: ignore[arg-type]  # a class is hashable
+    if names is None:
+        return ()
+    values = {name: getattr(module, name) for name in names if hasattr(module, name)}
+    if "bias" in module._parameters:
+        values["bias"] = module._parameters["bias"] is not None
+    elif isinstance(getattr(module, "bias", None), bool):
+        values["bias"] = module.bias
+    return settings({name: _plain(value) for name, value in values.items()})
+
+
+@functools.cache
+def _names_of(cls: type) -> tuple[str, ...] | None:
+    return next((names for classes, names in _CONFIG if issubclass(cls, classes)), None)
+
+
+@functools.cache
+def _dtype_name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _plain(value: object) -> object:
@@ -94,20 +106,10 @@ def _plain(value: object) -> object:
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
-def aliases_of(model: nn.Module) -> dict[str, tuple[str, ...]]:
-    """Return, for each module by its first path, the other paths under which it stands."""
-    first: dict[int, str] = {id(module): name for name, module in model.named_modules()}
-    others: dict[str, list[str]] = {}
-    for name, module in model.named_modules(remove_duplicate=False):
-        if first[id(module)] != name:
-            others.setdefault(first[id(module)], []).append(name)
-    return {name: tuple(paths) for name, paths in others.items()}
-
-
-def held_of(model: nn.Module) -> dict[str, Held]:
+def held_of(tree: Tree) -> dict[str, Held]:
     """Return what each module holds itself."""
     storages = _Storages()
-    return {name: _held(name, module, storages) for name, module in model.named_modules()}
+    return {name: _held(name, module, storages) for name, module in tree.modules.items()}
 
 
 def _held(path: str, module: nn.Module, storages: _Storages) -> Held:
@@ -124,7 +126,7 @@ def _held(path: str, module: nn.Module, storages: _Storages) -> Held:
                 TensorInfo(
                     name=name,
                     shape=tuple(tensor.shape),
-                    dtype=str(tensor.dtype).removeprefix("torch."),
+                    dtype=_dtype_name(tensor.dtype),
                     kind="parameter" if kind == "parameter" else "buffer",
                     trainable=tensor.requires_grad,
                     tied_to=owner,
@@ -150,17 +152,16 @@ def _count(path: str, tensor: torch.Tensor, storages: _Storages) -> tuple[str | 
     return (None if owner == path or storage.nbytes() == 0 else owner), fresh, added
 
 
-def layers_of(model: nn.Module, tallies: Mapping[str, Tally]) -> tuple[LayerProfile, ...]:
+def layers_of(tree: Tree, tallies: Mapping[str, Tally]) -> tuple[LayerProfile, ...]:
     """Put the layers together: own cost, and cost with everything below."""
-    held = held_of(model)
+    held = held_of(tree)
     own = {name: _own_cost(tally, held[name]) for name, tally in tallies.items()}
     sums = _sums(own)
-    aliases = aliases_of(model)
     return tuple(
         LayerProfile(
             name=name,
             kind=tally.kind,
-            aliases=aliases.get(name, ()),
+            aliases=tree.aliases.get(name, ()),
             config=config_of(module),
             tensors=held[name].tensors,
             inputs=tally.inputs or (),
@@ -169,7 +170,7 @@ def layers_of(model: nn.Module, tallies: Mapping[str, Tally]) -> tuple[LayerProf
             cost=sums[name],
             self_cost=own[name],
         )
-        for (name, module), tally in zip(model.named_modules(), tallies.values(), strict=True)
+        for (name, module), tally in zip(tree.modules.items(), tallies.values(), strict=True)
     )
 
 

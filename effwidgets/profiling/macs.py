@@ -1,8 +1,15 @@
 """Multiply-accumulates of each operation that multiplies matrices, from its shapes.
 
-Convention: one multiply-accumulate is one MAC; the additions of a bias are left out; a causal mask halves nothing,
-because the kernels' published counts do not halve either. Formulas of `torch.utils.flop_counter` (2 FLOPs a MAC) stand
-behind ours for kernels that only exist on other devices.
+Convention: one multiply-accumulate is one MAC. The additions of a bias are left out, and so are the norms that a
+distance adds. A causal mask halves nothing, because the kernels' published counts do not halve either. A product in
+which nothing is summed (an outer product) is work element by element. A complex MAC is one.
+
+Of linear algebra, what multiplies by or substitutes into given matrices is counted, as in LAPACK Working Note 41
+(section 6). What has to find something first (a factorisation, an inverse, an exponential) is not: its work depends on
+numbers, or on the library.
+
+Formulas of `torch.utils.flop_counter` (2 FLOPs a MAC) stand behind ours, for kernels that only exist on other devices
+and for what a user registers there.
 """
 
 from __future__ import annotations
@@ -10,24 +17,37 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from math import prod
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
-import torch
+from effwidgets.profiling.compressed import COMPRESSED, is_sparse, sparse_product
+from effwidgets.profiling.fused import FUSED
 
-__all__ = ["Formula", "formula_of"]
+__all__ = ["FORMULAS", "Formula", "formula_of"]
 
 Formula: TypeAlias = Callable[[Any, Any, Any], int]
-"""``(args, kwargs, out) -> MACs`` of one operation."""
+"""``(args, kwargs, out) -> MACs`` of one operation, from shapes and plain arguments alone; where an operand is sparse,
+also from how many entries it stores."""
 
 
 def _mm(args: Any, _kwargs: Any, _out: Any) -> int:
-    rows, inner = args[0].shape
-    return int(rows * inner * args[1].shape[1])
+    first, second = args[0], args[1]
+    if is_sparse(first) or is_sparse(second):
+        return sparse_product(first, second)
+    rows, inner = first.shape
+    return int(rows * inner * second.shape[1])
 
 
 def _bmm(args: Any, _kwargs: Any, _out: Any) -> int:
-    batch, rows, inner = args[0].shape
-    return int(batch * rows * inner * args[1].shape[2])
+    first, second = args[0], args[1]
+    if is_sparse(first) or is_sparse(second):
+        return sparse_product(first, second)
+    batch, rows, inner = first.shape
+    return int(batch * rows * inner * second.shape[2])
+
+
+def _mv(args: Any, _kwargs: Any, _out: Any) -> int:
+    matrix = args[0]
+    return sparse_product(matrix, args[1]) if is_sparse(matrix) else int(matrix.numel())
 
 
 def _after_first(formula: Formula) -> Formula:
@@ -35,56 +55,77 @@ def _after_first(formula: Formula) -> Formula:
     return lambda args, kwargs, out: formula(args[1:], kwargs, out)
 
 
-def _mv(args: Any, _kwargs: Any, _out: Any) -> int:
-    return int(args[0].numel())
-
-
 def _linear(args: Any, _kwargs: Any, _out: Any) -> int:
-    return int(args[0].numel() * args[1].shape[0]) if args[1].dim() == 2 else int(args[0].numel())
+    source, weight = args[0], args[1]
+    if is_sparse(weight):
+        return sparse_product(source.flatten(0, -2) if source.dim() > 2 else source, weight)
+    return int(source.numel() * weight.shape[0]) if weight.dim() == 2 else int(source.numel())
+
+
+def _linear_backward_of_one(args: Any, _kwargs: Any, _out: Any) -> int:
+    # (sizes, grad, weight) for the input's, (grad, input, weight) for the weight's
+    grad = next(argument for argument in args if hasattr(argument, "numel"))
+    return int(grad.numel() * args[2].shape[1])
+
+
+def _linear_backward(args: Any, _kwargs: Any, _out: Any) -> int:
+    source, _, weight, wanted = args[0], args[1], args[2], args[3]
+    return int(source.numel() * weight.shape[0]) * (int(wanted[0]) + int(wanted[1]))
 
 
 def _matmul(args: Any, _kwargs: Any, out: Any) -> int:
-    return int(out.numel() * args[0].shape[-1])
+    first, second = args[0], args[1]
+    if is_sparse(first) or is_sparse(second):
+        return sparse_product(first, second)
+    return int(out.numel() * first.shape[-1])
+
+
+def _matmul_backward(args: Any, _kwargs: Any, _out: Any) -> int:
+    grad, first, wanted = args[0], args[1], args[3]
+    return int(grad.numel() * first.shape[-1]) * (int(wanted[0]) + int(wanted[1]))
 
 
 def _convolution(args: Any, kwargs: Any, out: Any) -> int:
     # Every weight meets every position once: output positions, or input positions when transposed.
     image, weight = args[0], args[1]
     transposed = args[6] if len(args) > 6 else kwargs.get("transposed", False)
-    places = image if transposed else out
+    return _positions(image if transposed else out, weight)
+
+
+def _positions(places: Any, weight: Any) -> int:
     spatial = weight.dim() - 2
-    batch = image.shape[0] if image.dim() == weight.dim() else 1
+    batch = places.shape[0] if places.dim() == weight.dim() else 1
     return int(batch * prod(places.shape[places.dim() - spatial :]) * weight.numel())
 
 
-def _convolution_backward(args: Any, _kwargs: Any, _out: Any) -> int:
+def _convolution_of_kernel(args: Any, _kwargs: Any, out: Any) -> int:
+    # Kernels of one library, never transposed; they carry no such argument.
+    return _positions(out, args[1])
+
+
+def _transposed_of_kernel(args: Any, _kwargs: Any, _out: Any) -> int:
+    return _positions(args[0], args[1])
+
+
+def _convolution_backward(args: Any, kwargs: Any, _out: Any) -> int:
     # The gradient of the input and that of the weight are each as much work as the forward, whatever the groups.
-    grad, image, weight, transposed, wanted = args[0], args[1], args[2], args[7], args[10]
-    places = image if transposed else grad
-    forward = int(grad.shape[0] * prod(places.shape[2:]) * weight.numel())
-    return forward * (int(wanted[0]) + int(wanted[1]))
+    grad, image, weight = args[0], args[1], args[2]
+    wanted = args[-1] if isinstance(args[-1], list | tuple) and len(args[-1]) == 3 else kwargs["output_mask"]
+    transposed = next(argument for argument in args[3:] if isinstance(argument, bool))
+    return _positions(image if transposed else grad, weight) * (int(wanted[0]) + int(wanted[1]))
 
 
-def _attention(args: Any, _kwargs: Any, _out: Any) -> int:
-    # softmax(Q K^T) V; grouped queries share keys and values, so the queries' heads count.
-    query, key, value = args[0], args[1], args[2]
-    return int(prod(query.shape[:-1]) * key.shape[-2] * (query.shape[-1] + value.shape[-1]))
+def _convolution_of_mps_backward(*, transposed: bool) -> Formula:
+    def formula(args: Any, _kwargs: Any, _out: Any) -> int:
+        image, grad, weight, wanted = args[0], args[1], args[2], args[-1]
+        return _positions(image if transposed else grad, weight) * (int(wanted[0]) + int(wanted[1]))
+
+    return formula
 
 
-def _attention_backward(args: Any, _kwargs: Any, _out: Any) -> int:
-    # Five products where the forward has two: the scores again, then dV, dP, dQ, dK.
-    query, key, value = args[1], args[2], args[3]
-    return int(prod(query.shape[:-1]) * key.shape[-2] * (3 * query.shape[-1] + 2 * value.shape[-1]))
-
-
-def _recurrent_step_weights(args: Any, _kwargs: Any, _out: Any) -> int:
-    # mkldnn_rnn_layer: one layer, one direction; input is (time, batch, features).
-    image, weight_input, weight_hidden = args[0], args[1], args[2]
-    return int(prod(image.shape[:2]) * (weight_input.numel() + weight_hidden.numel()))
-
-
-def _recurrent_backward(args: Any, _kwargs: Any, _out: Any) -> int:
-    return 2 * _recurrent_step_weights(args, _kwargs, _out)
+def _time_first(args: Any, _kwargs: Any, out: Any) -> int:
+    # conv_tbc: (time, batch, channels) and (kernel, in, out).
+    return int(out.shape[0] * out.shape[1] * args[1].numel())
 
 
 def _grouped(args: Any, _kwargs: Any, out: Any) -> int:
@@ -96,8 +137,19 @@ def _grouped(args: Any, _kwargs: Any, out: Any) -> int:
     return int(out.numel() * first.shape[-1])
 
 
-def _cdist(args: Any, _kwargs: Any, out: Any) -> int:
+def _distances(args: Any, _kwargs: Any, out: Any) -> int:
+    # One step of a sum for each pair and feature, whatever the exponent. From 26 points on, torch goes through a matrix
+    # product that is two columns wider; these carry the norms.
     return int(out.numel() * args[0].shape[-1])
+
+
+def _distances_backward(args: Any, _kwargs: Any, _out: Any) -> int:
+    return int(args[0].numel() * args[1].shape[-1])
+
+
+def _own_distances_backward(args: Any, kwargs: Any, out: Any) -> int:
+    # Each pair gives to both of its rows.
+    return 2 * _distances_backward(args, kwargs, out)
 
 
 def _trilinear(args: Any, _kwargs: Any, _out: Any) -> int:
@@ -113,65 +165,82 @@ def _trilinear(args: Any, _kwargs: Any, _out: Any) -> int:
     return prod(sizes)
 
 
-@functools.cache
-def _table() -> dict[Any, Formula]:
-    aten = torch.ops.aten
-    table: dict[str, Formula] = {
-        "mm": _mm,
-        "_int_mm": _mm,
-        "_scaled_mm": _mm,
-        "addmm": _after_first(_mm),
-        "_addmm_activation": _after_first(_mm),
-        "bmm": _bmm,
-        "baddbmm": _after_first(_bmm),
-        "addbmm": _after_first(_bmm),
-        "mv": _mv,
-        "addmv": _after_first(_mv),
-        "dot": _mv,
-        "vdot": _mv,
-        "linear": _linear,
-        "matmul": _matmul,
-        "convolution": _convolution,
-        "_convolution": _convolution,
-        "convolution_overrideable": _convolution,
-        "mkldnn_convolution": _convolution_of_kernel,
-        "cudnn_convolution": _convolution_of_kernel,
-        "convolution_backward": _convolution_backward,
-        "_scaled_dot_product_flash_attention_for_cpu": _attention,
-        "_scaled_dot_product_flash_attention": _attention,
-        "_scaled_dot_product_efficient_attention": _attention,
-        "_scaled_dot_product_cudnn_attention": _attention,
-        "_scaled_dot_product_fused_attention_overrideable": _attention,
-        "_scaled_dot_product_flash_attention_for_cpu_backward": _attention_backward,
-        "_scaled_dot_product_flash_attention_backward": _attention_backward,
-        "_scaled_dot_product_efficient_attention_backward": _attention_backward,
-        "_scaled_dot_product_cudnn_attention_backward": _attention_backward,
-        "_scaled_dot_product_fused_attention_overrideable_backward": _attention_backward,
-        "mkldnn_rnn_layer": _recurrent_step_weights,
-        "mkldnn_rnn_layer_backward": _recurrent_backward,
-        "_grouped_mm": _grouped,
-        "_cdist_forward": _cdist,
-        "_trilinear": _trilinear,
-    }
-    # Not every kernel is built into every torch.
-    return {getattr(aten, name): formula for name, formula in table.items() if hasattr(aten, name)}
+def _reflections(args: Any, _kwargs: Any, _out: Any) -> int:
+    # LAPACK's orgqr: each reflection, last first, is two products with what stands right of and below its place.
+    rows, columns = args[0].shape[-2:]
+    one = sum(2 * (rows - k) * (columns - k - 1) for k in range(args[1].shape[-1]))
+    return int(prod(args[0].shape[:-2]) * one)
 
 
-def _convolution_of_kernel(args: Any, _kwargs: Any, out: Any) -> int:
-    # Kernels of one library, never transposed; they carry no such argument.
-    return int(out.shape[0] * prod(out.shape[2:]) * args[1].numel())
+def _substitution(times: int) -> Formula:
+    # n (n - 1) / 2 for each right-hand side; `times` triangles.
+    def formula(args: Any, _kwargs: Any, out: Any) -> int:
+        size = args[0].shape[-1]
+        return int(out.numel() * (size - 1) * times // 2)
+
+    return formula
+
+
+_DENSE: Final[dict[str, Formula]] = {
+    **dict.fromkeys(("mm", "_int_mm", "_scaled_mm", "_scaled_mm_v2"), _mm),
+    **dict.fromkeys(("addmm", "_addmm_activation"), _after_first(_mm)),
+    "bmm": _bmm,
+    **dict.fromkeys(("baddbmm", "addbmm"), _after_first(_bmm)),
+    **dict.fromkeys(("mv", "dot", "vdot"), _mv),
+    "addmv": _after_first(_mv),
+    **dict.fromkeys(("linear", "mkldnn_linear"), _linear),
+    **dict.fromkeys(("linear_backward", "mkldnn_linear_backward"), _linear_backward),
+    **dict.fromkeys(("mkldnn_linear_backward_input", "mkldnn_linear_backward_weights"), _linear_backward_of_one),
+    "matmul": _matmul,
+    "matmul_backward": _matmul_backward,
+    **dict.fromkeys(("convolution", "_convolution", "convolution_overrideable"), _convolution),
+    **dict.fromkeys(("convolution_backward", "convolution_backward_overrideable"), _convolution_backward),
+    "mps_convolution_backward": _convolution_of_mps_backward(transposed=False),
+    "mps_convolution_transpose_backward": _convolution_of_mps_backward(transposed=True),
+    "conv_tbc": _time_first,
+    **dict.fromkeys(("_grouped_mm", "_scaled_grouped_mm", "_scaled_grouped_mm_v2"), _grouped),
+    **dict.fromkeys(("_cdist_forward", "_euclidean_dist", "_pdist_forward"), _distances),
+    "_cdist_backward": _distances_backward,
+    "_pdist_backward": _own_distances_backward,
+    "_trilinear": _trilinear,
+    "linalg_householder_product": _reflections,
+    "linalg_solve_triangular": _substitution(1),
+    "linalg_lu_solve": _substitution(2),
+}
+
+_OF_KERNEL: Final = """
+    mkldnn_convolution cudnn_convolution cudnn_convolution_relu cudnn_convolution_add_relu miopen_convolution
+    miopen_convolution_relu miopen_convolution_add_relu miopen_depthwise_convolution _nnpack_spatial_convolution
+    _slow_conv2d_forward slow_conv3d_forward slow_conv_dilated2d slow_conv_dilated3d _conv_depthwise2d conv_depthwise3d
+    _mps_convolution
+"""
+_OF_KERNEL_TRANSPOSED: Final = """
+    cudnn_convolution_transpose miopen_convolution_transpose slow_conv_transpose2d slow_conv_transpose3d
+    _mps_convolution_transpose
+"""
+
+FORMULAS: Final[dict[str, Formula]] = {
+    **{f"aten::{name}": formula for name, formula in _DENSE.items()},
+    **{f"aten::{name}": _convolution_of_kernel for name in _OF_KERNEL.split()},
+    **{f"aten::{name}": _transposed_of_kernel for name in _OF_KERNEL_TRANSPOSED.split()},
+    **FUSED,
+    **COMPRESSED,
+}
+"""Operation, with its namespace -> its formula; the same for the one that works in place ("addmm_"). Not every kernel
+is built into every torch."""
 
 
 @functools.cache
 def _borrowed() -> dict[Any, Any]:
     from torch.utils.flop_counter import flop_registry
 
-    return dict(flop_registry)
+    return flop_registry  # itself, not a copy: a user may register more
 
 
 def formula_of(packet: object) -> Formula | None:
     """Return the formula of an operation (`torch._ops.OpOverloadPacket`), or None when there is none."""
-    own = _table().get(packet)
+    name = getattr(packet, "_qualified_op_name", None) or f"higher_order::{getattr(packet, '_name', '')}"
+    own = FORMULAS.get(name.removesuffix("_"))
     if own is not None:
         return own
     flops = _borrowed().get(packet)

@@ -1,112 +1,133 @@
-"""The two passes: one without gradients for work and inference memory, one with them for the backward."""
+"""The counting pass: one forward, and its backward, for work by layer and for what is alive."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch.autograd.graph import saved_tensors_hooks
 
+from effwidgets.profiling.answers import Answer, Answers, Make, Work, work_of
 from effwidgets.profiling.calls import tensors_in
 from effwidgets.profiling.kinds import Rule
-from effwidgets.profiling.memory import Live, Once
+from effwidgets.profiling.memory import Cell, Ledger
 from effwidgets.profiling.recorder import Observer, Recorder, Tally
 from effwidgets.profiling.values import Values
 
-__all__ = ["BackwardPass", "ForwardPass", "Keeper"]
-
-_HIDING: Final = frozenset({"mkldnn_rnn_layer"})
+__all__ = ["CountingPass", "Keeper"]
 
 
-class ForwardPass(Observer):  # type: ignore[no-untyped-call]
-    """Counts MACs, element operations and bytes, and follows what is alive."""
+class CountingPass(Observer):  # type: ignore[no-untyped-call]
+    """Counts MACs, element operations and bytes by layer, and follows what is alive, in a forward and its backward.
 
-    def __init__(self, recorder: Recorder, live: Live, values: Values | None) -> None:
+    Autograd gives every operation that it records a number, and runs its backward under the same number: the layer
+    that was running when the number was given is the layer to which the backward belongs.
+
+    Args:
+        counts: whether the forward's work is counted, or was before.
+    """
+
+    def __init__(self, recorder: Recorder, ledger: Ledger, values: Values | None, *, counts: bool = True) -> None:
         super().__init__(values)
         self._recorder = recorder
         self._stack = recorder.stack
-        self._live = live
+        self._ledger = ledger
+        self._counts = counts
+        self._layer_of: dict[int, Tally] = {}
+
+    def backward(self, outputs: Any) -> None:
+        """Run the backward from every floating-point tensor in ``outputs`` that has one."""
+        ends = [tensor for tensor in tensors_in(outputs) if tensor.requires_grad]
+        self._ledger.backward = True
+        if ends:
+            torch.autograd.backward(ends, [torch.ones_like(tensor) for tensor in ends])
+
+    def replay(self, answer: Answer, given: tuple[Any, Any, Any], inputs: list[Any], fresh: list[Any]) -> None:  # noqa: ARG002
+        """Count an operation that was answered from memory."""
+        tally = self._running()
+        if answer.rule.kind != "view":
+            self._add(tally, answer.work)
+        if fresh:
+            ledger = self._ledger
+            for storage, size in fresh:
+                ledger.open(storage, size)
+            ledger.mark(tally.name)
 
     def observe(self, rule: Rule, given: tuple[Any, Any, Any], inputs: list[Any], outputs: list[Any]) -> None:
-        """Write one operation to the layer that is running."""
+        """Count one operation."""
+        tally = self._running()
+        if rule.kind != "view":
+            self._add(tally, work_of(rule, given, inputs, outputs))
+        self._ledger.add(outputs, tally.name)
+
+    def _running(self) -> Tally:
+        if self._ledger.backward:
+            node = torch._C._current_autograd_node()
+            return self._recorder.root if node is None else self._layer_of.get(node._sequence_nr(), self._recorder.root)
         tally = self._stack[-1]
-        self._live.add(outputs, tally.name)
-        if rule.kind == "view":
-            return
-        largest = 0
-        for tensor in (*inputs, *outputs):
-            entries = tensor.numel()
-            tally.moved_bytes += entries * tensor.element_size()
-            largest = max(largest, entries)
-        if rule.kind == "elementwise":
-            tally.elementwise_ops += largest
-        elif rule.kind != "move":
-            macs = rule.macs(*given)
-            if macs is None:
-                tally.uncounted[rule.name] = tally.uncounted.get(rule.name, 0) + 1
-            else:
-                tally.macs += macs
-            if rule.name in _HIDING:
+        # The first writer keeps the number: what follows may take none of its own.
+        self._layer_of.setdefault(torch._C._autograd._get_sequence_nr() - 1, tally)
+        return tally
+
+    def _add(self, tally: Tally, work: Work) -> None:
+        if self._ledger.backward:
+            tally.backward_macs += work.macs
+        elif self._counts:
+            tally.macs += work.macs
+            tally.elementwise_ops += work.elementwise_ops
+            tally.moved_bytes += work.moved_bytes
+            if work.unknown is not None:
+                tally.uncounted[work.unknown] = tally.uncounted.get(work.unknown, 0) + 1
+            if work.hides:
                 self._recorder.hidden.add(tally.name)
+
+
+class _Kept:
+    """What stands for a tensor that autograd keeps: its make and its storage's cell, and not the tensor."""
+
+    __slots__ = ("cell", "ledger", "make")
+
+    def __init__(self, cell: Cell, make: Make, ledger: Ledger) -> None:
+        self.cell = cell
+        self.make = make
+        self.ledger = ledger
+        ledger.hold(cell)
+
+    def __del__(self) -> None:
+        self.ledger.release(self.cell)
 
 
 class Keeper:
     """Counts the bytes that autograd keeps, each storage once, for the layer that kept it first.
 
+    On a shadow a description is kept in place of the tensor, so that storages go when the model itself lets them go,
+    as in a run without gradients; the tensor is made again when the backward asks for it.
+
     Args:
-        outside: tensors that do not count (parameters, buffers, inputs); they must outlive this.
+        answers: makes fake tensors; None in a run with real ones, which are kept themselves.
     """
 
-    def __init__(self, recorder: Recorder, outside: Iterable[torch.Tensor]) -> None:
-        self._once = Once(outside)
+    def __init__(self, recorder: Recorder, ledger: Ledger, answers: Answers | None) -> None:
         self._stack = recorder.stack
+        self._ledger = ledger
+        self._answers = answers
 
     def hooks(self) -> saved_tensors_hooks:
         """Return the context in which what is kept is counted."""
-        return saved_tensors_hooks(self._pack, lambda tensor: tensor)
+        return saved_tensors_hooks(self._pack, self._unpack)
 
-    def _pack(self, tensor: torch.Tensor) -> torch.Tensor:
-        storage = self._once.meet(tensor)
-        if storage is not None:
-            self._stack[-1].saved_bytes += storage.nbytes()
-        return tensor
+    def _pack(self, tensor: torch.Tensor) -> torch.Tensor | _Kept:
+        cell = self._ledger.cell_of(tensor)
+        if cell is None:
+            return tensor
+        if not cell.saved:
+            cell.saved = True
+            self._stack[-1].saved_bytes += tensor.untyped_storage().nbytes()
+        make = None if self._answers is None else self._answers.make_of(tensor)
+        return tensor if make is None else _Kept(cell, make, self._ledger)
 
-
-class BackwardPass(Observer):  # type: ignore[no-untyped-call]
-    """Follows what is alive in a forward and its backward, and counts the backward's MACs by layer.
-
-    Autograd gives every operation that it records a number, and runs its backward under the same number: the layer
-    that was running when the number was given is the layer to which the backward belongs.
-    """
-
-    def __init__(self, recorder: Recorder, live: Live, values: Values | None) -> None:
-        super().__init__(values)
-        self._stack = recorder.stack
-        self._live = live
-        self._layer_of: dict[int, Tally] = {}
-        self._root = recorder.root
-        self._backward = False
-
-    def backward(self, outputs: Any) -> None:
-        """Run the backward from every floating-point tensor in ``outputs`` that has one."""
-        ends = [tensor for tensor in tensors_in(outputs) if tensor.requires_grad]
-        self._backward = True
-        self._values = None  # nobody asks for values on the way back
-        if ends:
-            torch.autograd.backward(ends, [torch.ones_like(tensor) for tensor in ends])
-
-    def observe(self, rule: Rule, given: tuple[Any, Any, Any], inputs: list[Any], outputs: list[Any]) -> None:  # noqa: ARG002
-        """In the forward, note numbers; in the backward, count."""
-        if not self._backward:
-            tally = self._stack[-1]
-            # The first writer keeps the number: what follows may take none of its own.
-            self._layer_of.setdefault(torch._C._autograd._get_sequence_nr() - 1, tally)
-        else:
-            node = torch._C._current_autograd_node()
-            tally = self._root if node is None else self._layer_of.get(node._sequence_nr(), self._root)
-            if rule.kind in ("matrix", "unknown"):
-                macs = rule.macs(*given)
-                if macs is not None:
-                    tally.backward_macs += macs
-        self._live.add(outputs, tally.name)
+    def _unpack(self, kept: torch.Tensor | _Kept) -> torch.Tensor:
+        if isinstance(kept, torch.Tensor):
+            return kept
+        assert self._answers is not None  # noqa: S101  it made the description
+        return self._answers.fake(kept.make, self._ledger.revive(kept.cell, kept.make.bytes))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Final
 
 import torch
@@ -10,14 +10,15 @@ from torch import nn
 from torch.utils._python_dispatch import _disable_current_modes
 
 from effwidgets.errors import Cancelled, EffError, InputError, UnknownNameError
-from effwidgets.profiling.calls import Call, Inputs, as_call, run, shapes_of, tensors_in
-from effwidgets.profiling.failures import is_empty, model_error, python_random_kept, quiet, real_stand_in
-from effwidgets.profiling.latency import measure_latency
+from effwidgets.profiling.calls import Call, Inputs, as_call, shapes_of, tensors_in
+from effwidgets.profiling.failures import is_empty, python_random_kept, real_stand_in
+from effwidgets.profiling.latency import with_latency
 from effwidgets.profiling.layers import layers_of
-from effwidgets.profiling.memory import Live, Once
-from effwidgets.profiling.passes import BackwardPass, ForwardPass, Keeper
+from effwidgets.profiling.look import Findings, look
+from effwidgets.profiling.memory import Ledger
 from effwidgets.profiling.recorder import Recorder
 from effwidgets.profiling.shadow import Shadow, check_module, make_shadow
+from effwidgets.profiling.tree import Tree
 from effwidgets.profiling.values import Values
 from effwidgets.records import Environment, Group, Memory, Profile, Uncounted
 
@@ -36,6 +37,8 @@ class ProfileOptions:
         latency: also measure the time of a forward, on the model itself.
         optimizer: whose state is part of the training peak: one of `OPTIMIZERS`.
         groups: also find out which layers' channels change together.
+        second_opinion: ask torch-pruning too, and bar the groups on which it differs; takes ten times as long. Whatever
+            removes channels asks for it.
         backward: also run a backward, for its MACs and the training peak; half of the time of a profile.
         origin: name of the session that asks.
     """
@@ -44,18 +47,9 @@ class ProfileOptions:
     latency: bool = False
     optimizer: str = "sgd"
     groups: bool = True
+    second_opinion: bool = False
     backward: bool = True
     origin: str = ""
-
-
-@dataclass(slots=True)
-class _Findings:
-    """What the passes over one model found."""
-
-    recorder: Recorder
-    inference: Live
-    training: Live | None = None
-    notes: list[str] = field(default_factory=list)
 
 
 def profile(model: nn.Module, inputs: Inputs, *, options: ProfileOptions = ProfileOptions()) -> Profile:
@@ -91,9 +85,7 @@ def _profile(model: nn.Module, call: Call, options: ProfileOptions) -> Profile:
         if isinstance(error, Cancelled) or error.__cause__ is None or is_empty(model, call):
             raise
         found = _profile_real(model, call, options, error)
-    if not options.latency:
-        return found
-    return replace(found, latency=measure_latency(model, call, train=options.train))
+    return with_latency(found, model, call, train=options.train) if options.latency else found
 
 
 def profile_shadow(shadow: Shadow, call: Call, options: ProfileOptions = ProfileOptions()) -> Profile:
@@ -109,13 +101,13 @@ def profile_shadow(shadow: Shadow, call: Call, options: ProfileOptions = Profile
 def _profile_shadow(shadow: Shadow, call: Call, options: ProfileOptions) -> Profile:
     fake = shadow.fake(call)
     with shadow.mode:
-        findings = _look(shadow.model, fake, Values(shadow.mode), options)
+        findings = look(shadow.model, fake, Values(shadow.mode), train=options.train, backward=options.backward)
     groups: tuple[Group, ...] = ()
     if options.groups:
         from effwidgets.profiling.coupling import coupling_of
 
         with python_random_kept():
-            groups, notes = coupling_of(shadow, call)
+            groups, notes = coupling_of(shadow, call, second=options.second_opinion)
         findings.notes.extend(notes)
     return _assemble(shadow.model, call, findings, groups, options)
 
@@ -128,13 +120,13 @@ def parameters_only(model: nn.Module, *, origin: str = "") -> Profile:
     """
     check_module(model)
     note = "Nothing was run: parameters and their bytes only. Call it with inputs to see MACs and activations."
-    findings = _Findings(Recorder(model), Live(), notes=[note])
+    findings = Findings(Recorder(model), Ledger(), notes=[note])
     return _assemble(model, Call(), findings, (), ProfileOptions(origin=origin))
 
 
 def _profile_real(model: nn.Module, call: Call, options: ProfileOptions, cause: EffError) -> Profile:
     with real_stand_in(model, call) as (copy, copied_call):
-        findings = _look(copy, copied_call, None, options)
+        findings = look(copy, copied_call, None, train=options.train, backward=options.backward)
         reason = str(cause.__cause__).partition("\n")[0][:160]
         findings.notes.append(
             f"The forward asks for values ({type(cause.__cause__).__name__}: {reason}), so it was run on a copy of "
@@ -143,76 +135,30 @@ def _profile_real(model: nn.Module, call: Call, options: ProfileOptions, cause: 
     return _assemble(model, call, findings, (), options)
 
 
-def _look(model: nn.Module, call: Call, values: Values | None, options: ProfileOptions) -> _Findings:
-    """Run the two passes over a private copy."""
-    model.train(options.train)
-    recorder = Recorder(model)
-    outside = [*model.parameters(), *model.buffers(), *tensors_in(call)]
-    findings = _Findings(recorder, Live(outside))
-    try:
-        with quiet(), torch.inference_mode(mode=False):
-            passing = ForwardPass(recorder, findings.inference, values)
-            with python_random_kept(), torch.no_grad(), recorder.watching(Once(outside)), passing:
-                run(model, call)
-            _look_back(model, call, values, findings, options)
-        if recorder.hidden:
-            names = ", ".join(sorted(recorder.hidden)[:4])
-            findings.notes.append(f"The kernel of {names} keeps a workspace out of sight: memory is at least this.")
-    except EffError:
-        raise
-    except Exception as error:  # the model's own forward
-        raise model_error(recorder, call, error) from error
-    return findings
-
-
-def _look_back(
-    model: nn.Module, call: Call, values: Values | None, findings: _Findings, options: ProfileOptions
-) -> None:
-    recorder = findings.recorder
-    outside = [*model.parameters(), *model.buffers(), *tensors_in(call)]
-    live = Live(outside)
-    keeper = Keeper(recorder, outside)
-    backward = BackwardPass(recorder, live, values)
-    try:
-        with python_random_kept(), torch.enable_grad(), recorder.watching(), keeper.hooks(), backward:
-            outputs = run(model, call)
-            if options.backward:
-                backward.backward(outputs)
-                findings.training = live
-    except Exception as error:  # noqa: BLE001  the model's own forward, or a backward that does not exist
-        reason = str(error).partition("\n")[0][:160]
-        findings.notes.append(
-            f"With gradients the model does not run ({type(error).__name__}: {reason}): what is said about the "
-            "backward is incomplete."
-        )
-    finally:
-        for parameter in model.parameters():
-            parameter.grad = None
-
-
 def _assemble(
-    model: nn.Module, call: Call, findings: _Findings, groups: tuple[Group, ...], options: ProfileOptions
+    model: nn.Module, call: Call, findings: Findings, groups: tuple[Group, ...], options: ProfileOptions
 ) -> Profile:
-    layers = layers_of(model, findings.recorder.tallies)
+    tree = findings.recorder.tree
+    layers = layers_of(tree, findings.recorder.tallies)
     total = layers[0].cost
     training = findings.training
-    state = _state_bytes(model, options.optimizer)
+    state = _state_bytes(tree, options.optimizer)
     tallies = findings.recorder.tallies.values()
     return Profile(
         model=type(model).__name__,
         inputs=shapes_of(call),
-        dtype=_dtype_of(model, call),
-        environment=_environment_of(model, call),
+        dtype=_dtype_of(tree, call),
+        environment=_environment_of(tree, call),
         layers=layers,
         groups=groups,
         cost=total,
         memory=Memory(
             param_bytes=total.param_bytes,
-            inference_peak_bytes=findings.inference.peak_bytes,
-            inference_peak_at=findings.inference.peak_at,
+            inference_peak_bytes=findings.inference.live_peak_bytes,
+            inference_peak_at=findings.inference.live_peak_at,
             saved_bytes=total.saved_bytes,
-            training_peak_bytes=None if training is None else training.peak_bytes + state,
-            training_peak_at=None if training is None else training.peak_at,
+            training_peak_bytes=None if training is None else training.held_peak_bytes + state,
+            training_peak_at=None if training is None else training.held_peak_at,
             optimizer=None if training is None else options.optimizer,
         ),
         uncounted=tuple(
@@ -225,24 +171,25 @@ def _assemble(
     )
 
 
-def _state_bytes(model: nn.Module, optimizer: str) -> int:
+def _state_bytes(tree: Tree, optimizer: str) -> int:
     """Return the bytes that an optimizer keeps beside the parameters; its passing work is left out."""
     copies = OPTIMIZERS[optimizer]
-    trained = [tensor for tensor in model.parameters() if tensor.requires_grad]
+    held = {id(tensor): tensor for tensor in tree.tensors()}.values()
+    trained = [tensor for tensor in held if isinstance(tensor, nn.Parameter) and tensor.requires_grad]
     # Adam also keeps a float32 step for each tensor.
     steps = 4 * len(trained) if optimizer.startswith("adam") else 0
     return steps + copies * sum(tensor.numel() * tensor.element_size() for tensor in trained)
 
 
-def _dtype_of(model: nn.Module, call: Call) -> str:
-    for tensor in (*tensors_in(call), *model.parameters()):
+def _dtype_of(tree: Tree, call: Call) -> str:
+    for tensor in (*tensors_in(call), *tree.tensors()):
         if tensor.is_floating_point():
             return str(tensor.dtype).removeprefix("torch.")
     return "float32"
 
 
-def _environment_of(model: nn.Module, call: Call) -> Environment:
-    tensor = next((tensor for tensor in (*model.parameters(), *tensors_in(call))), None)
+def _environment_of(tree: Tree, call: Call) -> Environment:
+    tensor = next((tensor for tensor in (*tree.tensors(), *tensors_in(call))), None)
     return Environment(
         torch=torch.__version__,
         device="cpu" if tensor is None else str(tensor.device),

@@ -16,9 +16,11 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from effwidgets.profiling.answers import Answer, Answers, Question
 from effwidgets.profiling.calls import shapes_of, tensors_in
 from effwidgets.profiling.kinds import Rule, rule_of
-from effwidgets.profiling.memory import Once
+from effwidgets.profiling.memory import Ledger
+from effwidgets.profiling.tree import tree_of
 from effwidgets.profiling.values import Values
 from effwidgets.records import Shape
 
@@ -66,7 +68,8 @@ class Recorder:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self._modules: dict[str, nn.Module] = dict(model.named_modules())
+        self.tree = tree_of(model)
+        self._modules = self.tree.modules
         self.tallies = {name: Tally(name, type(module).__name__) for name, module in self._modules.items()}
         self.root = self.tallies[""]
         self.stack = [self.root]
@@ -86,19 +89,25 @@ class Recorder:
         while len(stack) > 1 and stack.pop() is not tally:
             pass
 
+    def forget(self) -> None:
+        """Begin anew: what was noted so far is dropped."""
+        for tally in self.tallies.values():
+            tally.__init__(tally.name, tally.kind)  # type: ignore[misc]
+
     def module_of(self, tally: Tally) -> nn.Module:
         """Return the module that a tally belongs to."""
         return self._modules[tally.name]
 
     @contextmanager
-    def watching(self, outside: Once | None = None) -> Iterator[None]:
-        """Keep the stack; with ``outside`` (storages that do not count) also calls, shapes and output bytes."""
+    def watching(self, ledger: Ledger | None = None) -> Iterator[None]:
+        """Keep the stack; with a ledger also calls, shapes and output bytes."""
         handles = []
         del self.stack[1:]
         try:
             for name, module in self._modules.items():
-                tally = self.tallies[name]
-                guard = _Guard(self, tally) if outside is None else _Counter(self, tally, outside)
+                guard = (
+                    _Guard(self, self.tallies[name]) if ledger is None else _Counter(self, self.tallies[name], ledger)
+                )
                 handles.append(module.register_forward_pre_hook(guard.enter, prepend=True, with_kwargs=True))
                 handles.append(module.register_forward_hook(guard.leave, always_call=True))
             with _slow_path(self._modules.values()):
@@ -127,30 +136,33 @@ class _Guard:
 class _Counter(_Guard):
     """Hooks that also note calls, the shapes of the first call, and bytes returned for the first time."""
 
-    __slots__ = ("_outside",)
+    __slots__ = ("_ledger",)
 
-    def __init__(self, recorder: Recorder, tally: Tally, outside: Once) -> None:
+    def __init__(self, recorder: Recorder, tally: Tally, ledger: Ledger) -> None:
         super().__init__(recorder, tally)
-        self._outside = outside
+        self._ledger = ledger
 
     def enter(self, _module: nn.Module, args: Any, kwargs: Any) -> None:
         tally = self._tally
         self._recorder.stack.append(tally)
+        if self._ledger.backward:  # a checkpoint runs its part again
+            return
         tally.calls += 1
         if tally.inputs is None:
-            tally.inputs = shapes_of((args, kwargs))
+            tally.inputs = shapes_of((args, kwargs) if kwargs else args)
 
     def leave(self, _module: nn.Module, _args: Any, out: Any) -> None:
         tally = self._tally
         self._recorder.left(tally)
-        if out is None:  # nothing returned, or an exception on its way out
+        if out is None or self._ledger.backward:  # nothing returned, or an exception on its way out
             return
         if tally.outputs is None:
             tally.outputs = shapes_of(out)
-        for tensor in tensors_in(out):
-            storage = self._outside.meet(tensor)
-            if storage is not None:
-                tally.output_bytes += min(tensor.numel() * tensor.element_size(), storage.nbytes())
+        for tensor in (out,) if isinstance(out, torch.Tensor) else tensors_in(out):
+            cell = self._ledger.cell_of(tensor)
+            if cell is not None and not cell.returned:
+                cell.returned = True
+                tally.output_bytes += min(tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes())
 
 
 class _Inert(TorchFunctionMode):
@@ -185,10 +197,17 @@ class Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's _
     def __init__(self, values: Values | None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._values = values
+        self.answers = None if values is None else Answers(values.mode)
 
     def observe(self, rule: Rule, given: tuple[Any, Any, Any], inputs: list[Any], outputs: list[Any]) -> None:
         """Take note of one operation: its rule, ``(args, kwargs, out)`` and the tensors in them."""
         raise NotImplementedError
+
+    def replay(self, answer: Answer, given: tuple[Any, Any, Any], inputs: list[Any], fresh: list[Any]) -> None:  # noqa: ARG002
+        """Take note of an operation that was answered from memory; ``fresh`` are new storages and their bytes."""
+        outputs: list[torch.Tensor] = []
+        _collect((given[2],), outputs)
+        self.observe(answer.rule, given, inputs, outputs)
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -200,6 +219,25 @@ class Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's _
         if func is _DEVICE:
             # Half of all that arrives; a fake tensor knows where it stands without being asked through every mode.
             return getattr(args[0], "fake_device", None) or func(*args, **kwargs)
+        answers = self.answers
+        if answers is None:
+            return self._ask(func, args, kwargs, None)
+        inputs: list[torch.Tensor] = []
+        question = answers.question(func, args, kwargs, inputs)
+        answer = None if question is None else answers.known(question)
+        if answer is None or (inputs and self._values.known(inputs)):  # type: ignore[union-attr]
+            return self._ask(func, args, kwargs, question)
+        if answer.rule.looks_up:
+            self._values.check_indices(answer.rule.name, args)  # type: ignore[union-attr]
+        fresh: list[tuple[torch.UntypedStorage, int]] = []
+        out = answers.give(answer, inputs, fresh)
+        if answer.rule.mutates:
+            self._values.forget(func, args)  # type: ignore[union-attr]
+        self.replay(answer, (args, kwargs, out), inputs, fresh)
+        return out
+
+    def _ask(self, func: Any, args: Any, kwargs: Any, question: Question | None) -> Any:
+        """Run an operation, and remember the answer where ``question`` alone decides it."""
         rule = rule_of(func)
         if rule.kind == "compound":
             with self:
@@ -211,9 +249,11 @@ class Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's _
         if kwargs:
             _collect(kwargs.values(), inputs)
         values = self._values
-        known = values is not None and values.known(inputs)
+        known = values is not None and not rule.blank and values.known(inputs)
         if rule.one_dtype and values is not None:
             rule.check_dtypes(inputs)
+        if rule.looks_up and values is not None:
+            values.check_indices(rule.name, args)
         if known and rule.asks:
             return values.answer(func, args, kwargs)  # type: ignore[union-attr]
         out = func(*args, **kwargs)
@@ -223,6 +263,8 @@ class Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's _
             values.forget(func, args)
         outputs: list[torch.Tensor] = []
         _collect((out,), outputs)
+        if question is not None and not known:
+            self.answers.remember(question, rule, (args, kwargs, out), inputs, outputs)  # type: ignore[union-attr]
         self.observe(rule, (args, kwargs, out), inputs, outputs)
         return out
 

@@ -7,6 +7,7 @@ own forward in milliseconds and allocates nothing, whatever the size of the mode
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -17,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from effwidgets.errors import InputError
 from effwidgets.profiling.calls import Call, map_tensors
+from effwidgets.profiling.fakes import Fakes
 from effwidgets.profiling.values import keep_value
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Shadow", "copy_tree", "make_shadow", "share"]
 
 _COMPILED: Final = frozenset({"_compiled_call_impl", "dynamo_ctx", "get_compiler_config", "_torchdynamo_orig_callable"})
+_STORES: Final = frozenset({dict, OrderedDict, set})
 _ATOMS: Final = frozenset({type(None), bool, int, float, str})
 Memo: TypeAlias = dict[int, Any]
 Change: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
@@ -53,41 +56,45 @@ class Faker:
     """Makes fake tensors of real ones; tensors that share a storage share it afterwards too."""
 
     def __init__(self, mode: FakeTensorMode) -> None:
-        from torch._subclasses.fake_tensor import FakeTensor
-
-        self._mode = mode
-        self._fake_type = FakeTensor
+        self._fakes = Fakes(mode)
         self._storages: dict[int, torch.UntypedStorage] = {}
 
     def __call__(self, tensor: torch.Tensor) -> torch.Tensor:
         """Return a fake tensor like ``tensor``; one that is fake already is returned as it is."""
-        if isinstance(tensor, self._fake_type) and tensor.fake_mode is self._mode:
+        if type(tensor) in _ORDINARY and tensor.layout is torch.strided:
+            # Only complex tensors can be conjugated, only those and their parts negated by a mark.
+            if not (tensor.is_quantized or tensor.is_nested or tensor.is_conj() or tensor.is_neg()):
+                return self._plain(tensor)
+        elif isinstance(tensor, self._fakes.type) and tensor.fake_mode is self._fakes.mode:
             return tensor
-        plain = type(tensor) in (torch.Tensor, nn.Parameter, nn.Buffer) and tensor.layout is torch.strided
-        if not plain or tensor.is_quantized or tensor.is_nested or tensor.is_conj() or tensor.is_neg():
-            return self._mode.from_tensor(tensor, static_shapes=True)
-        return self._plain(tensor)
+        return self._fakes.mode.from_tensor(tensor, static_shapes=True)
 
     def _plain(self, tensor: torch.Tensor) -> torch.Tensor:
         real = tensor.untyped_storage()
         storage = self._storages.get(real._cdata)
-        if storage is None:
-            storage = self._storages[real._cdata] = torch.UntypedStorage(  # type: ignore[no-untyped-call]
-                real.nbytes(), device="meta"
-            )
         # A model on meta stands for one on the CPU: its kernels, its memory.
-        device = torch.device("cpu") if tensor.device.type == "meta" else tensor.device
-        with torch.no_grad():
-            meta = torch.empty(0, dtype=tensor.dtype, device="meta")
-            meta.set_(storage, tensor.storage_offset(), tensor.shape, tensor.stride())
-        fake = self._fake_type(self._mode, meta, device)
+        device = _CPU if tensor.is_meta else tensor.device
+        if storage is None and tensor.is_contiguous() and real.nbytes() == tensor.nbytes:
+            fake = self._fakes.fresh(tensor.shape, tensor.stride(), tensor.dtype, device)
+            self._storages[real._cdata] = fake.untyped_storage()
+        else:
+            if storage is None:
+                storage = self._storages[real._cdata] = torch.UntypedStorage(  # type: ignore[no-untyped-call]
+                    real.nbytes(), device="meta"
+                )
+            place = (int(tensor.storage_offset()), tensor.shape, tensor.stride())
+            fake = self._fakes.over(storage, place, tensor.dtype, device)
         if isinstance(tensor, nn.Parameter):
             fake._is_param = True
         if tensor.requires_grad:
             fake.requires_grad_()
-        if tensor.device.type != "meta":
+        if not tensor.is_meta:
             keep_value(fake, tensor)
         return fake
+
+
+_ORDINARY: Final = frozenset({torch.Tensor, nn.Parameter, nn.Buffer})
+_CPU: Final = torch.device("cpu")
 
 
 class _StuckError(Exception):
@@ -200,7 +207,7 @@ class _CopyMode(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def _copy_module(module: nn.Module, memo: Memo) -> Any:
+def _copy_module(module: nn.Module, memo: Memo) -> Any:  # noqa: C901  flat, and run for every module
     """Copy one module; much quicker than `copy.deepcopy` for modules that do not ask for more."""
     if id(module) in memo:
         return memo[id(module)]
@@ -218,6 +225,13 @@ def _copy_module(module: nn.Module, memo: Memo) -> Any:
     memo.setdefault(id(memo), []).append(module)
     state = twin.__dict__
     for name, value in module.__dict__.items():
+        kind = type(value)
+        if kind in _ATOMS:
+            state[name] = value
+            continue
+        if kind in _STORES and not value:  # hooks, as a rule
+            state[name] = kind()
+            continue
         if name in _COMPILED or (name == "forward" and compiled):
             continue
         try:
@@ -236,13 +250,13 @@ def _copy_module(module: nn.Module, memo: Memo) -> Any:
 
 
 def _copy_value(name: str, value: Any, memo: Memo) -> Any:
-    if type(value) in _ATOMS or (type(value) is tuple and all(type(item) in _ATOMS for item in value)):
+    if type(value) is tuple and all(type(item) in _ATOMS for item in value):
         return value
     if name in ("_parameters", "_buffers"):
         return {key: None if item is None else memo[id(item)] for key, item in value.items()}
     if name == "_modules":
         return {key: None if item is None else _copy_module(item, memo) for key, item in value.items()}
-    if name == "_flat_weight_refs" or (isinstance(value, dict | set) and not value):
+    if name == "_flat_weight_refs":
         return type(value)()
     if isinstance(value, torch.Generator):
         return memo.setdefault(id(value), value.clone_state())  # its state is a tensor that must not become fake

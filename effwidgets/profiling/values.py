@@ -43,7 +43,7 @@ class Values:
     def __init__(self, mode: FakeTensorMode) -> None:
         from torch._subclasses.fake_tensor import FakeTensor
 
-        self._mode = mode
+        self.mode = mode
         self._fake_type = FakeTensor
 
     def of(self, tensor: torch.Tensor) -> torch.Tensor | None:
@@ -54,7 +54,8 @@ class Values:
 
     def known(self, tensors: Sequence[torch.Tensor]) -> bool:
         """Say whether the values of all ``tensors`` are kept."""
-        return all(self.of(tensor) is not None for tensor in tensors)
+        # The first has none as a rule, and this is asked for every operation.
+        return all(_NAME in tensor.__dict__ or self.of(tensor) is not None for tensor in tensors)
 
     def answer(self, func: OpOverload, args: Any, kwargs: Any) -> Any:
         """Run an operation that asks for values on the kept ones; its tensors come back fake, with theirs kept."""
@@ -69,6 +70,20 @@ class Values:
             return
         for fake, real in zip(outs, tensors_in(self._work(func, args, kwargs)), strict=True):
             setattr(fake, _NAME, real)
+
+    def check_indices(self, name: str, args: Any) -> None:
+        """Raise the `IndexError` that a real table raises for indices outside of it, where their values are kept."""
+        table, indices, dim = (args[0], args[1], 0) if "embedding" in name else (args[0], args[2], args[1])
+        value = self.of(indices) if isinstance(indices, torch.Tensor) else None
+        if value is None or not value.numel() or not table.dim():
+            return
+        with no_dispatch():
+            low, high = int(value.min()), int(value.max())
+        size = table.shape[dim]
+        if low < 0 or high >= size:
+            raise IndexError(
+                f"index out of range: {low if low < 0 else high}, and the table has {size} entries in dimension {dim}"
+            )
 
     def forget(self, func: OpOverload, args: Any) -> None:
         """Drop the values of tensors into which something unknown is written."""
@@ -91,6 +106,6 @@ class Values:
         return value
 
     def _fake(self, real: torch.Tensor) -> torch.Tensor:
-        fake = self._mode.from_tensor(real, static_shapes=True)
+        fake = self.mode.from_tensor(real, static_shapes=True)
         setattr(fake, _NAME, real)
         return fake

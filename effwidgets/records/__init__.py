@@ -2,7 +2,11 @@
 
 from effwidgets.records.base import Json, Plain, Record, Settings, settings
 from effwidgets.records.candidates import Candidate, State
+from effwidgets.records.comparison import Comparison, Fact, LayerChange, MemoryChange
+from effwidgets.records.disk import DiskBytes, LayerBytes
 from effwidgets.records.doors import COMMANDS, VIEWS, Command, Handler, Medium, Shown, View, show, views_of
+from effwidgets.records.exports import Exported, Text
+from effwidgets.records.health import Activity, Finding, Gradient, Health, LayerHealth
 from effwidgets.records.measures import Cost, Latency, Memory, Score
 from effwidgets.records.plans import Edit, Kept, Knob, Piece, Plan, Site, Skip, Step, Suggestion, Suggestions
 from effwidgets.records.profiles import (
@@ -15,34 +19,55 @@ from effwidgets.records.profiles import (
     TensorInfo,
     Uncounted,
 )
+from effwidgets.records.reconciliation import UNEXPLAINED, Explained, PeerCount, PeerLayer, Reconciliation
 from effwidgets.records.states import Desk, Front, Outcome, Progress, StudyState
+from effwidgets.records.sweeps import Growth, Limit, Sweep, SweepPoint
 
 __all__ = [
     "COMMANDS",
+    "UNEXPLAINED",
     "VIEWS",
+    "Activity",
     "Candidate",
     "Command",
+    "Comparison",
     "Cost",
     "Desk",
+    "DiskBytes",
     "Edit",
     "Environment",
+    "Explained",
+    "Exported",
+    "Fact",
+    "Finding",
     "Front",
+    "Gradient",
     "Group",
+    "Growth",
     "Handler",
+    "Health",
     "Json",
     "Kept",
     "Knob",
     "Latency",
+    "LayerBytes",
+    "LayerChange",
+    "LayerHealth",
     "LayerProfile",
+    "Limit",
     "Medium",
     "Member",
     "Memory",
+    "MemoryChange",
     "Outcome",
+    "PeerCount",
+    "PeerLayer",
     "Piece",
     "Plain",
     "Plan",
     "Profile",
     "Progress",
+    "Reconciliation",
     "Record",
     "Score",
     "Settings",
@@ -55,7 +80,10 @@ __all__ = [
     "StudyState",
     "Suggestion",
     "Suggestions",
+    "Sweep",
+    "SweepPoint",
     "TensorInfo",
+    "Text",
     "Uncounted",
     "View",
     "settings",

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
+import math
 import types
 import typing
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias, Union, cast, get_args, get_origin, get_type_hints
 
 from effwidgets.errors import InputError
+from effwidgets.records.files import read_file, write_file
 
 __all__ = ["Json", "Plain", "Record", "Settings", "settings"]
 
@@ -23,6 +27,10 @@ Settings: TypeAlias = tuple[tuple[str, Plain], ...]
 
 Json: TypeAlias = dict[str, Any]
 """A JSON object."""
+
+_FORMAT = "effwidgets"
+_VERSION = 1
+_SPECIAL = frozenset({"NaN", "Infinity", "-Infinity"})  # JSON has no such numbers: they travel as text
 
 
 def settings(values: Mapping[str, object] | None = None, /, **more: object) -> Settings:
@@ -82,6 +90,68 @@ class Record:
             message = f"{cls.__name__} cannot be read: {error}"
             raise InputError(message) from error
 
+    def to_json(self, path: str | Path | None = None, *, indent: int | None = None) -> str | None:
+        """Return the record as JSON with the version of its format, or write it to ``path``; `from_json` reads both.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        whole = {
+            "format": _FORMAT,
+            "version": _VERSION,
+            "kind": type(self).__name__,
+            "record": _spelled(self.to_dict()),
+        }
+        text = json.dumps(whole, indent=indent, ensure_ascii=False, allow_nan=False)
+        if path is None:
+            return text
+        write_file(path, text + "\n")
+        return None
+
+    @classmethod
+    def from_json(cls, source: str | Path) -> Self:
+        """Read what `to_json` wrote: a file, or the text itself (which begins with a brace).
+
+        Raises:
+            InputError: no such file, no JSON, not written by `to_json`, another record, or a later version.
+        """
+        inline = isinstance(source, str) and source.lstrip("\ufeff \t\r\n").startswith("{")
+        text, where = (str(source).lstrip("\ufeff"), "The text") if inline else (read_file(source), f"{source}")
+        try:
+            whole = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{where} is no JSON: {error}.") from error
+        return cls.from_dict(_opened(whole, cls.__name__, where))
+
+
+def _opened(whole: object, kind: str, where: str) -> object:
+    """Return what `to_json` put into its envelope."""
+    if not isinstance(whole, Mapping) or whole.get("format") != _FORMAT:
+        raise InputError(
+            f"{where} was not written by to_json of effwidgets: it does not say so in its field 'format'. "
+            f"What to_dict made is read by {kind}.from_dict."
+        )
+    version = whole.get("version")
+    if version != _VERSION:
+        raise InputError(
+            f"{where} has the format version {version!r}; this effwidgets reads version {_VERSION}. "
+            "Read it with the effwidgets that wrote it, or write it anew."
+        )
+    if whole.get("kind") != kind:
+        raise InputError(
+            f"{where} holds a {whole.get('kind')}, not a {kind}: read it with {whole.get('kind')}.from_json."
+        )
+    return whole.get("record")
+
+
+def _spelled(value: Any) -> Any:
+    # What is no finite number becomes the text that `_decode_scalar` reads as one.
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"  # noqa: PLR0124
+    if isinstance(value, dict):
+        return {name: _spelled(item) for name, item in value.items()}
+    return [_spelled(item) for item in value] if isinstance(value, list) else value
+
 
 @functools.cache
 def _hints(cls: Any) -> dict[str, Any]:
@@ -133,6 +203,8 @@ def _decode_scalar(hint: type, value: Any, where: str) -> Any:
     if issubclass(hint, Record):
         return hint.from_dict(value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if hint is float and isinstance(value, str) and value in _SPECIAL:
         return float(value)
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
         raise _mismatch(hint.__name__, value, where)

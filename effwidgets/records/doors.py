@@ -17,7 +17,7 @@ from effwidgets.registry import Registry
 
 __all__ = ["COMMANDS", "VIEWS", "Command", "Handler", "Medium", "Shown", "View", "show", "views_of"]
 
-Medium: TypeAlias = Literal["text", "html", "figure", "live"]
+Medium: TypeAlias = Literal["text", "html", "figure", "live", "frame", "csv", "markdown", "tree"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,17 +26,20 @@ class View:
 
     Attributes:
         shows: class of the records that it takes.
-        medium: "text" draws a str, "html" a static HTML str, "figure" a plotly figure, "live" a widget.
+        medium: "text" draws a str, "html" a static HTML str, "figure" a plotly figure, "live" a widget; of the ways
+            out (`effwidgets.records.exports`) "frame" draws a pandas table, "csv", "markdown" and "tree" a str.
         draw: takes the record, returns what the medium says. Pure but for "live".
         title: what a reader calls it ("Layer table").
         default: whether it is the one shown when nobody asks for another.
+        by: of a figure, the quantities that it can be drawn by; ``draw`` then takes one of them, or None, as well.
     """
 
     shows: type
     medium: Medium
-    draw: Callable[[Any], Any]
+    draw: Callable[..., Any]
     title: str
     default: bool = False
+    by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,15 +131,24 @@ class Shown:
             raise UnknownNameError("live view", type(self).__name__, [name for name, _ in VIEWS.items()])
         return live
 
-    def to_plotly(self, view: str | None = None) -> Any:
-        """Return a plotly figure of this, by the named view or the default one.
+    def to_plotly(self, view: str | None = None, *, by: str | None = None) -> Any:
+        """Return a plotly figure of this.
+
+        Args:
+            view: its name, whole ("layers_treemap") or only the end of it ("treemap"); left out: the default one.
+            by: the quantity to draw by ("params", "macs", ...), where a figure has a choice.
 
         Raises:
-            UnknownNameError: no such figure; the message names those there are.
+            UnknownNameError: no such figure or quantity; the message names those there are.
         """
         fitting = dict(views_of(self, "figure"))
         if view is None and fitting:
             view = next(iter(fitting))
-        if view not in fitting:
+        short = [name for name in fitting if name.endswith(f"_{view}")]
+        name = short[0] if view not in fitting and short else view
+        if name not in fitting:
             raise UnknownNameError(f"figure of {type(self).__name__}", view, fitting)
-        return fitting[view].draw(self)
+        found = fitting[name]
+        if by is not None and by not in found.by:
+            raise UnknownNameError(f"quantity to draw {name} by,", by, found.by)
+        return found.draw(self, by) if found.by else found.draw(self)

@@ -80,7 +80,13 @@ class Memory(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Latency(Record):
-    """A measured time: median and interquartile range of ``repeats`` runs, in seconds."""
+    """A measured time: median and interquartile range of ``repeats`` runs, in seconds.
+
+    Attributes:
+        batch: first size of the first input; None where there is none.
+        residual_s: only of a whole model whose layers were timed too: what is left of the median when the times of the
+            layers, each measured alone and not yet scaled to the whole, are taken off. Below 0 where they are more.
+    """
 
     median_s: float
     iqr_s: float
@@ -88,14 +94,19 @@ class Latency(Record):
     device: str
     threads: int
     batch: int | None = None
+    residual_s: float | None = None
 
     @property
     def warning(self) -> str | None:
-        """Say so when the spread is too wide to compare against; None when it is not."""
+        """Say so when the spread is too wide to compare against, or the residual too large; None when neither is."""
+        found = []
         # A quarter of the median: torch.utils.benchmark draws its stronger warning there too.
         if self.median_s > 0 and self.iqr_s > 0.25 * self.median_s:
-            return f"the middle half of the runs spreads over {self.iqr_s / self.median_s:.0%} of the median"
-        return None
+            found.append(f"the middle half of the runs spreads over {self.iqr_s / self.median_s:.0%} of the median")
+        if self.residual_s is not None and abs(self.residual_s) > 0.25 * self.median_s:
+            share = 1 - self.residual_s / self.median_s
+            found.append(f"the layers timed alone take {share:.0%} of the whole, so their times are rough")
+        return "; ".join(found) or None
 
     def __repr__(self) -> str:
         spread = seconds_text(self.iqr_s / 2)

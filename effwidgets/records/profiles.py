@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 from effwidgets.errors import UnknownNameError
 from effwidgets.records.base import Plain, Record, Settings
 from effwidgets.records.doors import Shown
+from effwidgets.records.exports import Exported
 from effwidgets.records.measures import Cost, Latency, Memory
 from effwidgets.units import bytes_text, count_text
 
@@ -62,6 +63,9 @@ class LayerProfile(Record):
         calls: how often it ran in one forward.
         cost: with everything below it.
         self_cost: its own work alone.
+        latency: measured time with everything below it, scaled so that the layers add up to the measured whole; that
+            of the model itself is the whole. None where no time was measured.
+        self_latency: the same of its own work alone; None also where that could not be timed.
     """
 
     name: str
@@ -75,6 +79,7 @@ class LayerProfile(Record):
     cost: Cost = Cost()
     self_cost: Cost = Cost()
     latency: Latency | None = None
+    self_latency: Latency | None = None
 
     def setting(self, name: str) -> Plain:
         """Return one value of `config`; an unknown name is answered with the known ones."""
@@ -136,7 +141,7 @@ class Uncounted(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Profile(Shown, Record):
+class Profile(Shown, Exported, Record):
     """A model seen through one call: per layer, parameters, MACs and bytes.
 
     The root's ``cost`` is the exact sum of every layer's ``self_cost``.
@@ -148,6 +153,7 @@ class Profile(Shown, Record):
         layers: parents before children, in the order of ``named_modules()``; the first is the model itself.
         groups: layers whose channels change together.
         notes: what a reader must know beside the numbers, in sentences.
+        train: whether it was looked at in training mode; None where nobody wrote it down.
         origin: name of the session that made it; "" when none did. Neither compared nor saved.
     """
 
@@ -162,6 +168,7 @@ class Profile(Shown, Record):
     latency: Latency | None = None
     uncounted: tuple[Uncounted, ...] = ()
     notes: tuple[str, ...] = ()
+    train: bool | None = None
     origin: str = field(default="", compare=False, metadata={"saved": False})
 
     def layer(self, name: str) -> LayerProfile:

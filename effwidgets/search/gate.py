@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from effwidgets.errors import Cancelled, EffError
+from effwidgets.profiling.alone import give_way
 
 __all__ = ["Gate", "OutOfTimeError", "own_threads"]
 
@@ -86,6 +87,7 @@ class Gate:
 
         def stop(module: nn.Module, args: object) -> None:
             del module, args
+            give_way()  # to a measurement of time
             try:
                 self.check()
                 if until is not None and time.monotonic() > until:

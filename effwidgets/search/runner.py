@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, SupportsFloat, cast
 from torch import Tensor, nn
 
 from effwidgets.errors import InputError, SearchError
-from effwidgets.profiling.profile import profile
+from effwidgets.profiling.profile import ProfileOptions, profile
 from effwidgets.profiling.shadow import check_module
 from effwidgets.records import Candidate, Profile, Score
 from effwidgets.search.archive import Rung
@@ -67,7 +67,7 @@ class Runner:
             check_answers(self.model, self.call)
             if self.calibration is not None:
                 check_calibration(self.model, self.calibration, self.call)
-            self._known = profile(self.model, self.call)
+            self._known = profile(self.model, self.call, options=ProfileOptions(second_opinion=True))
         applied = apply(
             self.model,
             candidate.plan,

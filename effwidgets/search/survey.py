@@ -110,7 +110,7 @@ def survey(
     """
     if goal not in GOALS:
         raise UnknownNameError("goal", goal, GOALS)
-    profile = profile_model(model, call, options=ProfileOptions())
+    profile = profile_model(model, call, options=ProfileOptions(second_opinion=True))
     places, skips = places_of(profile)
     aim = _Aim(model, call, goal, profile)
     bench = Bench(model, call, profile, calibration)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 from effwidgets.errors import Cancelled, InputError, ModelError, SearchError
+from effwidgets.profiling.alone import working
 from effwidgets.records import Candidate, Plan
 from effwidgets.search.archive import Archive
 from effwidgets.search.axes import AXES, cost_axes, measures_of
@@ -145,7 +146,8 @@ class Worker:
 
     def _try_all(self) -> None:
         if self.archive[0].state != "done":
-            self._try(0)
+            with working():
+                self._try(0)
         if not self.laid:
             self._say("running", "Laying out what to try")
             runner = self._runner
@@ -155,7 +157,8 @@ class Worker:
                 self.laid = True
         for number in self.archive.waiting():
             self.gate.hold(self._held)
-            self._try(number)
+            with working():  # a measurement of time elsewhere is waited for, and waits for this
+                self._try(number)
 
     def _lay(self, plans: tuple[Plan, ...]) -> None:
         first = len(self.archive)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from effwidgets.errors import Cancelled
+from effwidgets.profiling.alone import working
 from effwidgets.records import Command
 
 __all__ = ["CommandQueue", "Doer"]
@@ -106,7 +107,8 @@ class CommandQueue:
             command = self._waiting.popleft()
             self._stop.clear()
         try:
-            doer.do(command)
+            with working():  # a measurement of time elsewhere is waited for, and waits for this
+                doer.do(command)
         except Exception as error:  # noqa: BLE001  whatever the model or a plug-in raises must reach the screen
             _log.debug("%s of %s failed.", command.verb, self._name, exc_info=True)
             doer.fail(command, error)

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torch import nn
 
 from effwidgets.errors import InputError
-from effwidgets.profiling import Inputs, ProfileOptions
-from effwidgets.records import Plan, Profile, Shown, Step, Suggestion, Suggestions
+from effwidgets.profiling import Inputs, ProfileOptions, ReconcileOptions
+from effwidgets.profiling import reconcile as reconcile_model
+from effwidgets.records import Comparison, Plan, Profile, Reconciliation, Shown, Step, Suggestion, Suggestions
 from effwidgets.session.session import session_of
 from effwidgets.transforms import Applied
+from effwidgets.transforms.preview import preview as preview_plan
 
 if TYPE_CHECKING:
     from effwidgets.search import Evaluate, SearchOptions, Study
 
-__all__ = ["apply", "explore", "profile", "report", "suggest"]
+__all__ = ["apply", "explore", "preview", "profile", "reconcile", "report", "suggest"]
 
 
 def profile(model: nn.Module, inputs: Inputs | None = None, *, options: ProfileOptions | None = None) -> Profile:
@@ -100,6 +104,35 @@ def apply(
     return session_of(model).apply(_plan_of(plan), inputs, calibration=calibration, repair=repair)
 
 
+def preview(
+    model: nn.Module, plan: Plan | Step | Suggestion | Suggestions, inputs: Inputs | None = None
+) -> Comparison:
+    """Say what a plan would change, layer by layer, without building it: no weight is copied or computed.
+
+    The numbers are those of `apply`, to the integer. A step that cannot be done is left out, and a warning says so.
+
+    Args:
+        model: the model; it is not changed.
+        plan: a plan, a step, a suggestion or a whole list of them.
+        inputs: as in `profile`; left out: the call seen last.
+
+    Returns:
+        A `Comparison` of the model as it is with what it would be.
+
+    Raises:
+        UnknownNameError: the plan names a transformation or a layer that does not exist.
+
+    Example:
+        >>> import torch
+        >>> from effwidgets import Step, preview, settings
+        >>> step = Step(transform="low_rank", layers=("0",), settings=settings(rank=2))
+        >>> preview(torch.nn.Sequential(torch.nn.Linear(16, 16)), step, torch.ones(1, 16)).change.macs
+        -192
+    """
+    session = session_of(model)
+    return preview_plan(model, _plan_of(plan), session.call(inputs), known=session.profile(inputs))
+
+
 def explore(
     model: nn.Module, inputs: Inputs | None = None, *, evaluate: Evaluate, options: SearchOptions | None = None
 ) -> Study:
@@ -124,6 +157,50 @@ def explore(
     study = prepare(model, call, evaluate=evaluate, options=options or SearchOptions())
     session.watch(study, call)
     return study
+
+
+def reconcile(
+    model: nn.Module,
+    inputs: Inputs | None = None,
+    *,
+    with_: str | Iterable[str] = ("fvcore", "flop_counter"),
+    options: ReconcileOptions | None = None,
+) -> Reconciliation:
+    """Count a model beside fvcore and torch's ``FlopCounterMode``, and explain every difference, layer by layer.
+
+    fvcore's numbers stand in many papers; this says how they come from the same model. The other counters run on a
+    full copy with real numbers, a forward each (fvcore traces it, which takes about as long again); the model itself
+    is not touched.
+
+    Args:
+        model: any ``torch.nn.Module``.
+        inputs: as in `profile`; left out: the call seen last.
+        with_: one or more of "fvcore", "flop_counter" and "flop_counter_meta" (the last needs no memory and no run).
+        options: training mode; the backward too.
+
+    Returns:
+        A `Reconciliation`: for each layer ours minus theirs is the sum of its items, to the integer.
+
+    Raises:
+        UnknownNameError: no such counter.
+        ModelError: the forward failed; the message names the layer.
+
+    Example:
+        >>> import torch
+        >>> from effwidgets import reconcile
+        >>> found = reconcile(torch.nn.Bilinear(3, 4, 5), (torch.zeros(2, 3), torch.zeros(2, 4)), with_="fvcore")
+        >>> found.peer("fvcore").layer("").items[0].words
+        'They have no formula for this operation: counted as zero.'
+    """
+    given: object = options
+    if not isinstance(given, ReconcileOptions | None):
+        raise InputError(f"options is {type(given).__name__}; ReconcileOptions(backward=True, ...) was expected.")
+    session = session_of(model)
+    call = session.call(inputs)
+    named = dataclasses.replace(options or ReconcileOptions(), origin=session.name)
+    found = reconcile_model(model, call, with_=with_, options=named)
+    session.seen = call
+    return found
 
 
 def report(thing: Shown, path: str | Path) -> Path:

@@ -264,7 +264,8 @@ def _check_names(model: nn.Module, plan: object) -> None:
 
 
 def _options(plan: Plan) -> ProfileOptions:
-    return ProfileOptions(groups=any("groups" in reads_of(TRANSFORMS[step.transform]) for step in plan))
+    groups = any("groups" in reads_of(TRANSFORMS[step.transform]) for step in plan)
+    return ProfileOptions(groups=groups, second_opinion=groups)
 
 
 def private_copy(model: nn.Module) -> nn.Module:

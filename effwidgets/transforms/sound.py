@@ -10,7 +10,7 @@ from torch import nn
 from effwidgets.errors import EffError, InputError, ModelError
 from effwidgets.profiling.calls import Call, shapes_of, tensors_in
 from effwidgets.profiling.failures import is_empty, model_error
-from effwidgets.profiling.memory import Once
+from effwidgets.profiling.memory import Ledger
 from effwidgets.profiling.recorder import Recorder
 from effwidgets.transforms.calibration import Calibration
 from effwidgets.transforms.trial import answer, stand_in
@@ -46,7 +46,7 @@ def check_answers(model: nn.Module, call: Call, what: str = "these inputs") -> N
     twin = stand_in(model)
     recorder = Recorder(twin)
     try:
-        with recorder.watching(Once()):
+        with recorder.watching(Ledger()):
             found = [tensor for tensor in tensors_in(answer(twin, call)) if tensor.is_floating_point()]
     except EffError:
         raise

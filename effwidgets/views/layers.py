@@ -9,6 +9,7 @@ from effwidgets.units import bytes_text, count_text, seconds_text, shape_text
 from effwidgets.views.layers_figure import draw_figure
 from effwidgets.views.layers_html import draw_html
 from effwidgets.views.texttable import Column, fold, plain, table
+from effwidgets.views.times import times, times_text
 from effwidgets.views.totals import totals
 from effwidgets.views.wire import VERSION, Columns, LayersPayload
 from effwidgets.views.words import clip
@@ -43,6 +44,7 @@ def payload(profile: Profile) -> LayersPayload:
         "aliases": [list(layer.aliases) for layer in layers],
         "own": _columns(layer.self_cost for layer in layers),
         "total": _columns(layer.cost for layer in layers),
+        "times": times(profile),
         "uncounted": [_uncounted_text(one.op, one.times, one.layer) for one in profile.uncounted],
         "notes": list(profile.notes),
     }
@@ -89,6 +91,8 @@ def draw_text(profile: Profile) -> str:
     if whole["latency_s"] is not None:
         spread = seconds_text((whole["latency_iqr_s"] or 0.0) / 2)
         lines.append(f"Latency {seconds_text(whole['latency_s'])} ± {spread} · {data['environment']}")
+    if data["times"] is not None and data["times"]["warning"] is not None:
+        lines += fold([f"Take care: {data['times']['warning']}."])
     shown = min(len(data["names"]), _TEXT_ROWS)
     depth = _depths(data["parents"])
     rows = [_text_row(data, index, depth[index]) for index in range(shown)]
@@ -97,6 +101,7 @@ def draw_text(profile: Profile) -> str:
     if len(data["names"]) > shown:
         lines.append(f"… and {len(data['names']) - shown:,} more layers. The total counts them all.")
     lines += fold([f"Not counted: {', '.join(data['uncounted'])}"] if data["uncounted"] else [])
+    lines += fold([data["times"]["remark"]] if data["times"] is not None else [])
     lines += fold(data["notes"])
     return "\n".join(lines)
 
@@ -108,7 +113,9 @@ def _headline(data: LayersPayload, least: str) -> str:
 
 
 def _numbers(data: LayersPayload) -> list[str]:
-    return ["Params"] if data["partial"] else ["Params", "FLOPs", "Saved", "Output"]
+    if data["partial"]:
+        return ["Params"]
+    return ["Params", "FLOPs", "Saved", *(["Latency"] if data["times"] is not None else []), "Output"]
 
 
 def _text_row(data: LayersPayload, index: int, depth: int) -> list[str]:
@@ -117,6 +124,7 @@ def _text_row(data: LayersPayload, index: int, depth: int) -> list[str]:
     if not data["partial"]:
         cells.append(count_text(2 * data["total"]["macs"][index]))
         cells.append(bytes_text(data["total"]["saved_bytes"][index]))
+        cells += [times_text(data, index)] if data["times"] is not None else []
         cells.append(data["outputs"][index])
     return cells
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from effwidgets.units import bytes_text, count_text, seconds_text
 from effwidgets.views.page import bar, card, esc, figures, notes, tag
+from effwidgets.views.times import spread_text, times_text
 from effwidgets.views.wire import LayersPayload
 from effwidgets.views.words import amount, clip, share
 
@@ -18,6 +19,7 @@ def draw_html(data: LayersPayload) -> str:
     shown = min(len(data["names"]), _ROWS)
     head = ["Layer", "Kind", *(["Output"] if not data["partial"] else [])]
     numbers = ["Parameters"] if data["partial"] else ["Parameters", "FLOPs", "Saved"]
+    numbers += ["Latency"] if data["times"] is not None else []
     cells = "".join(f'<th scope="col">{name}</th>' for name in head)
     cells += "".join(f'<th scope="col" class="n">{name}</th>' for name in numbers)
     body = "".join(_row(data, index) for index in range(1, shown))
@@ -25,6 +27,7 @@ def draw_html(data: LayersPayload) -> str:
     header = f"<header>{tag('b', data['title'])}{tag('span', 'input ' + data['inputs'], 'q')}"
     header += f"{tag('span', data['environment'], 'q')}</header>"
     parts = [header, figures(_figures(data)), table, _more(data, shown), _foot(data)]
+    parts += _measured(data)
     parts += [tag("p", note) for note in data["notes"]]
     return card(parts, view="layers", origin=data["origin"], label=f"Layers of {data['title']}")
 
@@ -66,12 +69,30 @@ def _row(data: LayersPayload, index: int) -> str:
     cells.append(_number(total["params"], index, "params"))
     if not data["partial"]:
         cells += [_number(total["macs"], index, "macs"), _number(total["saved_bytes"], index, "saved_bytes")]
+    cells += [_time(data, index)] if data["times"] is not None else []
     return f"<tr>{''.join(cells)}</tr>"
 
 
 def _number(column: list[int], index: int, key: str) -> str:
     value, whole = column[index], column[0]
     return f'<td class="n">{amount(key, value)}{bar(share(value, whole))}</td>'
+
+
+def _time(data: LayersPayload, index: int) -> str:
+    seconds = [] if data["times"] is None else data["times"]["total_s"]
+    value, whole = seconds[index], seconds[0]
+    if value is None:
+        return '<td class="n q">–</td>'
+    small = bar(share(value, whole or 0.0))
+    return f'<td class="n" title="{esc(spread_text(data, index))}">{times_text(data, index)}{small}</td>'
+
+
+def _measured(data: LayersPayload) -> list[str]:
+    found = data["times"]
+    if found is None:
+        return []
+    parts = [tag("p", f"Take care: {found['warning']}.", "bad")] if found["warning"] else []
+    return [*parts, tag("p", found["remark"])] if found["remark"] else parts
 
 
 def _more(data: LayersPayload, shown: int) -> str:

@@ -14,6 +14,7 @@ __all__ = [
     "CandidateRow",
     "Columns",
     "DiffRow",
+    "LayerTimes",
     "LayersPayload",
     "ParetoPayload",
     "Preview",
@@ -55,6 +56,21 @@ class Columns(TypedDict):
     moved_bytes: list[int]
 
 
+class LayerTimes(TypedDict):
+    """Measured times per layer, one entry each, in the order of ``names``; ``None`` where a layer has none."""
+
+    own_s: list[float | None]
+    own_iqr_s: list[float | None]
+    total_s: list[float | None]
+    total_iqr_s: list[float | None]
+    repeats: list[int]
+    residual_s: float | None
+    remark: str
+    """How they came about, and what is left of the whole, in a sentence."""
+    warning: str | None
+    """Why they are not to be trusted, in words."""
+
+
 class LayersPayload(TypedDict):
     """The layer table. Row 0 is the model itself; parents stand before their children."""
 
@@ -76,6 +92,8 @@ class LayersPayload(TypedDict):
     aliases: list[list[str]]
     own: Columns
     total: Columns
+    times: LayerTimes | None
+    """Only where the times of layers were measured."""
     uncounted: list[str]
     notes: list[str]
 

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
+import type { LayersPayload } from "../src/core/wire";
 import { drawLayers } from "../src/views/layers";
-import { find, Heard, key, layers, place, press } from "./fake";
+import { find, goldens, Heard, key, layers, place, press } from "./fake";
 
 function mount(payload = layers()) {
   const el = place();
@@ -11,6 +12,13 @@ function mount(payload = layers()) {
   const rows = (): HTMLElement[] => [...el.querySelectorAll<HTMLElement>("tr[data-layer]")];
   const row = (name: string): HTMLElement => find(el, `tr[data-layer="${name}"]`);
   return { el, heard, end, view, grid, rows, row };
+}
+
+/** The payload that Python wrote of a model with measured times. */
+function timed(): LayersPayload {
+  const payload = goldens().find(([name]) => name === "layers_timed.json")?.[1];
+  if (payload?.view !== "layers") throw new Error("no golden with times");
+  return payload;
 }
 
 beforeEach(() => document.body.replaceChildren());
@@ -106,6 +114,46 @@ describe("the layer table", () => {
     expect(press(partial.el, "Suggest").disabled).toBe(true);
     expect(partial.heard.commands).toEqual([]);
     expect(partial.row("layer4").textContent).toContain("–");
+  });
+
+  it("has a column of times exactly when they were measured", () => {
+    const { el, view, row } = mount();
+    expect(el.querySelector("[data-sort=latency_s]")).toBeNull();
+    expect(find(el, ".effdl-menu").textContent).not.toContain("Latency");
+    view.update(timed());
+    expect(find(el, ".effdl-menu").textContent).toContain("Latency");
+    const cell = find(row("block"), ".effdl-col-latency_s");
+    expect(cell.textContent).toBe("800 µs");
+    expect(cell.title).toBe("± 40 µs, 12 runs");
+    expect(find<HTMLElement>(cell, ".effdl-bar i").style.width).toBe("40.00%");
+    expect(find(row("relu"), ".effdl-col-latency_s").textContent).toBe("–");
+    press(el, "Self");
+    expect(find(row("block"), ".effdl-col-latency_s").textContent).toBe("50.0 µs");
+    find(el, "[data-sort=latency_s]").click();
+    expect(find(el, "tr[data-layer]:nth-of-type(3)").dataset.layer).toBe("conv1");
+    view.update(layers());
+    expect(el.querySelector("[data-sort=latency_s]")).toBeNull();
+  });
+
+  it("says what is left of the whole time, and when the times spread widely", () => {
+    const { el } = mount(timed());
+    const foot = find(el, ".effdl-foot");
+    expect(foot.textContent).toContain("the residual of 600 µs");
+    expect(find(foot, ".effdl-warn + .effdl-warn").textContent).toContain("Latency: the middle half of the runs");
+  });
+
+  it("keeps a column switched off when new numbers come", () => {
+    const { el, view } = mount(timed());
+    const box = [...el.querySelectorAll<HTMLInputElement>(".effdl-menu input")].find((input) =>
+      input.closest("label")?.textContent?.includes("Latency"),
+    );
+    if (!box) throw new Error("no box for the latency");
+    box.checked = false;
+    box.dispatchEvent(new Event("change"));
+    expect(el.querySelector("[data-sort=latency_s]")).toBeNull();
+    view.update(layers());
+    view.update(timed());
+    expect(el.querySelector("[data-sort=latency_s]")).toBeNull();
   });
 
   it("keeps only the rows on screen in the page", () => {

@@ -30,6 +30,18 @@ describe("payloads", () => {
   it("of layers are refused when their columns or parents do not fit", () => {
     const payload = layers();
     expect(problem({ ...payload, kinds: payload.kinds.slice(1) })).toContain('"kinds"');
+    const times = {
+      own_s: [1],
+      own_iqr_s: [1],
+      total_s: [1],
+      total_iqr_s: [null],
+      repeats: [3],
+      residual_s: null,
+      remark: "",
+      warning: null,
+    };
+    expect(problem({ ...payload, times })).toContain('"times own_s" has 1 entries');
+    expect(problem({ ...payload, times: { ...times, own_s: ["1"] } })).toContain('"times"');
     expect(problem({ ...payload, parents: payload.parents.map((_, index) => index) })).toContain("before its parent");
   });
 });

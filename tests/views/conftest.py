@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from html.parser import HTMLParser
 from types import UnionType
 from typing import Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
@@ -16,6 +17,7 @@ from effwidgets.records import (
     Environment,
     Front,
     Kept,
+    Latency,
     LayerProfile,
     Memory,
     Outcome,
@@ -97,6 +99,42 @@ def profile() -> Profile:
         notes=("relu also stands as act; it is counted once.",),
         origin="DigitNet-00000001",
     )
+
+
+def seconds(median, spread=0.1, repeats=12, residual=None):
+    return Latency(
+        median_s=median,
+        iqr_s=spread * median,
+        repeats=repeats,
+        device="cpu",
+        threads=1,
+        batch=1,
+        residual_s=residual,
+    )
+
+
+OWN_S = {"conv1": 0.0004, "bn1": 0.0001, "block": 0.00005, "block.conv2": 0.00075, "fc": 0.0001}
+"""What each layer of `timed` takes itself; the others have no time."""
+
+
+@pytest.fixture
+def timed(profile) -> Profile:
+    def total(name):
+        parts = [own for path, own in OWN_S.items() if path == name or path.startswith(f"{name}.")]
+        return seconds(sum(parts)) if parts else None
+
+    layers = tuple(
+        dataclasses.replace(
+            one,
+            latency=total(one.name),
+            self_latency=seconds(OWN_S[one.name], repeats=40) if one.name in OWN_S else None,
+        )
+        for one in profile.layers
+    )
+    whole = seconds(0.002, spread=0.4, repeats=24, residual=0.0006)
+    layers = (dataclasses.replace(layers[0], latency=whole), *layers[1:])
+    note = f"block.{STRANGER} could not be timed alone (RuntimeError: no); its time is part of the residual."
+    return dataclasses.replace(profile, layers=layers, latency=whole, notes=(note,))
 
 
 LOW_RANK = Step(transform="low_rank", layers=("fc",), settings=settings(rank=4))

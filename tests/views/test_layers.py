@@ -101,6 +101,55 @@ def test_a_layer_name_of_eighty_characters_is_shown_in_part_in_every_medium(prof
     assert "aaaaaaaaaa" in (drawn.to_json() if medium == "figure" else drawn)
 
 
+def test_a_measured_time_brings_its_column_and_without_one_there_is_none(profile, timed, misfits):
+    data = layers.payload(timed)
+    assert misfits(data, LayersPayload) == []
+    assert layers.payload(profile)["times"] is None
+    assert data["times"]["total_s"][data["names"].index("block")] == pytest.approx(0.0008)
+    assert data["times"]["own_s"][data["names"].index("block")] == pytest.approx(0.00005)
+    for view in (layers.TEXT, layers.HTML):
+        assert "Latency" in view.draw(timed)
+        assert "Latency" not in view.draw(profile)
+        assert "800 µs" in view.draw(timed)
+
+
+def test_only_the_whole_measured_brings_no_column(profile, timed):
+    whole = dataclasses.replace(profile, latency=timed.latency)
+    assert layers.payload(whole)["times"] is None
+    assert layers.payload(whole)["totals"]["latency_s"] == 0.002
+
+
+def test_the_time_of_a_row_has_its_spread_beside_and_one_without_is_a_dash(timed, markup):
+    page = markup(layers.HTML.draw(timed))
+    titles = [found.get("title") for tag, found in page.attributes if tag == "td"]
+    assert "± 20.0 µs, 12 runs" in titles  # half of a tenth of 400 µs
+    row = next(line for line in layers.TEXT.draw(timed).splitlines() if line.lstrip().startswith("relu"))
+    assert "–" in row
+
+
+def test_the_residual_and_the_warning_stand_in_every_medium(timed):
+    for view in (layers.TEXT, layers.HTML):
+        drawn = " ".join(view.draw(timed).split())
+        assert "70% of the whole forward; the residual of 600 µs" in drawn
+        assert "not scaled to the whole, as some have no time" in drawn
+        assert "spreads over 40% of the median; the layers timed alone take 70% of the whole" in drawn
+
+
+def test_layers_that_take_longer_alone_and_add_up_to_the_whole_are_said_so(timed):
+    scale = 0.002 / sum(layer.self_latency.median_s for layer in timed.layers if layer.self_latency)
+
+    def scaled(one):
+        own = one.self_latency
+        return own and dataclasses.replace(own, median_s=scale * own.median_s)
+
+    fast = dataclasses.replace(timed.latency, residual_s=-0.0001, iqr_s=0.0)
+    every = tuple(dataclasses.replace(one, self_latency=scaled(one)) for one in timed.layers)
+    text = " ".join(layers.TEXT.draw(dataclasses.replace(timed, latency=fast, layers=every)).split())
+    assert "105% of the whole forward; 100 µs more than it" in text
+    assert "Times are scaled to the whole." in text
+    assert "Take care" not in text
+
+
 def test_names_of_layers_never_become_markup(profile, markup, stranger):
     page = markup(layers.HTML.draw(profile))
     assert "script" not in page.tags

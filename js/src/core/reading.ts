@@ -19,6 +19,7 @@ import {
   type Columns,
   type DiffRow,
   type LayersPayload,
+  type LayerTimes,
   type ParetoPayload,
   type Payload,
   type Preview,
@@ -57,6 +58,17 @@ const isColumns = objectOf<Columns>({
   moved_bytes: numbers,
 });
 
+const isTimes = objectOf<LayerTimes>({
+  own_s: listOf(maybe(isNumber)),
+  own_iqr_s: listOf(maybe(isNumber)),
+  total_s: listOf(maybe(isNumber)),
+  total_iqr_s: listOf(maybe(isNumber)),
+  repeats: numbers,
+  residual_s: maybe(isNumber),
+  remark: isText,
+  warning: maybe(isText),
+});
+
 const LAYERS: Fields<LayersPayload> = {
   view: oneOf("layers"),
   version: isNumber,
@@ -75,6 +87,7 @@ const LAYERS: Fields<LayersPayload> = {
   aliases: listOf(texts),
   own: isColumns,
   total: isColumns,
+  times: maybe(isTimes),
   uncounted: texts,
   notes: texts,
 };
@@ -213,6 +226,11 @@ function unevenColumn(payload: LayersPayload): string | null {
     aliases: payload.aliases,
     ...payload.own,
     ...Object.fromEntries(Object.entries(payload.total).map(([key, column]) => [`total ${key}`, column])),
+    ...Object.fromEntries(
+      Object.entries(payload.times ?? {}).flatMap(([key, column]) =>
+        Array.isArray(column) ? [[`times ${key}`, column]] : [],
+      ),
+    ),
   };
   for (const [key, column] of Object.entries(columns)) {
     if (column.length !== length) return `The column "${key}" has ${column.length} entries, expected ${length}.`;

@@ -2,7 +2,10 @@
 
 import type { Columns, LayersPayload } from "./wire.js";
 
-export type SortKey = "label" | "outputs" | "calls" | keyof Columns;
+/** A number of each layer: counted, or the measured time. */
+export type Measure = keyof Columns | "latency_s";
+
+export type SortKey = "label" | "outputs" | "calls" | Measure;
 
 export interface Sort {
   key: SortKey;
@@ -105,8 +108,14 @@ function comparison(payload: LayersPayload, options: TreeOptions): ((a: number, 
     const order = new Intl.Collator("en", { numeric: true }).compare;
     return (a, b) => sign * order(column[a] ?? "", column[b] ?? "") || a - b;
   }
-  const column = sort.key === "calls" ? payload.calls : payload[scope][sort.key];
+  const column = sort.key === "calls" ? payload.calls : valuesOf(payload, sort.key, scope);
   return (a, b) => sign * ((column[a] ?? 0) - (column[b] ?? 0)) || a - b;
+}
+
+/** A column of numbers; null where a layer has none. */
+export function valuesOf(payload: LayersPayload, key: Measure, scope: "own" | "total"): readonly (number | null)[] {
+  if (key !== "latency_s") return payload[scope][key];
+  return (scope === "own" ? payload.times?.own_s : payload.times?.total_s) ?? [];
 }
 
 /** The part of a long list that is on screen, with some rows beyond both edges. */

@@ -27,6 +27,20 @@ export interface Columns {
   moved_bytes: number[];
 }
 
+/** Measured times per layer, one entry each, in the order of `names`; null where a layer has none. */
+export interface LayerTimes {
+  own_s: (number | null)[];
+  own_iqr_s: (number | null)[];
+  total_s: (number | null)[];
+  total_iqr_s: (number | null)[];
+  repeats: number[];
+  residual_s: number | null;
+  /** How they came about, and what is left of the whole, in a sentence. */
+  remark: string;
+  /** Why they are not to be trusted, in words. */
+  warning: string | null;
+}
+
 /** The layer table. Row 0 is the model itself; parents stand before their children. */
 export interface LayersPayload {
   view: "layers";
@@ -46,6 +60,8 @@ export interface LayersPayload {
   aliases: string[][];
   own: Columns;
   total: Columns;
+  /** Only where the times of layers were measured. */
+  times: LayerTimes | null;
   uncounted: string[];
   notes: string[];
 }

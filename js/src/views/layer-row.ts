@@ -4,7 +4,7 @@ import type { Work } from "../core/axes.js";
 import { shareText } from "../core/format.js";
 import type { Row } from "../core/tree.js";
 import type { LayersPayload } from "../core/wire.js";
-import { type Column, measured } from "./columns.js";
+import { type Column, measured, spreadText } from "./columns.js";
 import { html } from "./dom.js";
 
 export interface RowContext {
@@ -75,7 +75,8 @@ function plainCell(key: string, text: string): HTMLElement {
 }
 
 function measureCell(row: Row, context: RowContext, column: Column): HTMLElement {
-  const cell = html("td", { role: "gridcell", class: `effdl-num effdl-col-${column.key}` });
+  const spread = column.key === "latency_s" ? spreadText(context.payload, row.index, context.scope) : null;
+  const cell = html("td", { role: "gridcell", class: `effdl-num effdl-col-${column.key}`, title: spread });
   const value = column.measure && measured(context.payload, column.measure, row.index, context);
   if (!value) {
     cell.append(html("span", { class: "effdl-muted" }, "–"));

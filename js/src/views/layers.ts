@@ -35,6 +35,7 @@ class LayersView implements Drawn<LayersPayload> {
   readonly #place = html("span", { class: "effdl-soft effdl-end" });
   readonly #totals = html("div");
   readonly #foot = html("div", { class: "effdl-foot" });
+  readonly #menu = html("div", { class: "effdl-menu-body" });
   readonly #said = html("span", { role: "status", class: "effdl-soft" });
   readonly #filter: HTMLInputElement;
   readonly #suggest: HTMLButtonElement;
@@ -48,6 +49,8 @@ class LayersView implements Drawn<LayersPayload> {
   #scope: "own" | "total" = "total";
   #work: Work = preferredWork();
   #shown = new Set<SortKey>();
+  #hidden = new Set<SortKey>();
+  #timed = false;
   #selected = new Set<string>();
   #anchor: number | null = null;
   #names = "";
@@ -96,12 +99,18 @@ class LayersView implements Drawn<LayersPayload> {
       this.#open = firstOpen(this.#children);
       this.#anchor = null;
     }
+    const timed = payload.times !== null;
+    if (timed !== this.#timed || this.#menu.childElementCount === 0) {
+      this.#timed = timed;
+      this.#fillMenu();
+    }
     setText(this.#title, payload.title);
     setText(this.#inputs, payload.partial ? "parameters only, not run yet" : `input ${payload.inputs}`);
     setText(this.#place, payload.environment);
     setText(this.#said, "");
     this.root.setAttribute("aria-label", `Layers of ${payload.title}`);
     this.root.toggleAttribute("data-partial", payload.partial);
+    this.root.toggleAttribute("data-timed", timed);
     this.#suggest.disabled = payload.partial;
     this.#suggest.title = payload.partial ? "Suggestions need one run: open the model with an input." : "";
     this.#drawTotals();
@@ -166,28 +175,31 @@ class LayersView implements Drawn<LayersPayload> {
       shape.root,
       space,
       this.#said,
-      this.#columnsMenu(),
+      menu("Columns", this.#menu, this.#signal),
       this.#suggest,
     );
   }
 
-  #columnsMenu(): HTMLElement {
-    const list = html("div", { class: "effdl-menu-body" });
-    for (const column of columnsOf(this.#work)) {
-      if (column.first) this.#shown.add(column.key);
+  /** Fill the menu anew where times came or went; what was switched stays so. */
+  #fillMenu(): void {
+    const list: HTMLElement[] = [];
+    for (const column of columnsOf(this.#work, this.#timed)) {
+      if (column.first && !this.#hidden.has(column.key)) this.#shown.add(column.key);
       if (column.key === "label") continue;
       const title = column.key === "macs" ? "FLOPs / MACs" : column.title;
       const change = (on: boolean): void => {
         if (on) this.#shown.add(column.key);
         else this.#shown.delete(column.key);
+        if (on) this.#hidden.delete(column.key);
+        else this.#hidden.add(column.key);
         this.#drawRows();
       };
       const box = checkBox(title, change, this.#signal);
-      box.input.checked = column.first;
+      box.input.checked = this.#shown.has(column.key);
       box.root.title = column.hint;
-      list.append(box.root);
+      list.push(box.root);
     }
-    return menu("Columns", list, this.#signal);
+    fill(this.#menu, ...list);
   }
 
   #drawTotals(): void {
@@ -201,8 +213,8 @@ class LayersView implements Drawn<LayersPayload> {
   }
 
   #drawFoot(): void {
-    const { names, uncounted, notes, partial } = this.#payload;
-    this.#footMemo([names.length, uncounted, notes, partial], () => {
+    const { names, uncounted, notes, partial, times } = this.#payload;
+    this.#footMemo([names.length, uncounted, notes, partial, times?.warning, times?.remark], () => {
       const parts: HTMLElement[] = [html("span", {}, plural(Math.max(1, names.length - 1), "layer"))];
       if (uncounted.length > 0) {
         const list = html(
@@ -213,7 +225,9 @@ class LayersView implements Drawn<LayersPayload> {
         const head = html("summary", {}, `At least: ${plural(uncounted.length, "operation")} not counted`);
         parts.push(html("details", { class: "effdl-warn" }, head, list));
       } else if (!partial) parts.push(html("span", {}, "Everything counted"));
-      parts.push(html("span", { class: "effdl-grow" }), ...notes.map((note) => html("span", {}, note)));
+      if (times?.warning) parts.push(html("span", { class: "effdl-warn" }, `Latency: ${times.warning}.`));
+      parts.push(html("span", { class: "effdl-grow" }));
+      for (const text of [times?.remark, ...notes]) if (text) parts.push(html("span", {}, text));
       fill(this.#foot, ...parts);
     });
   }
@@ -222,7 +236,7 @@ class LayersView implements Drawn<LayersPayload> {
     const filter = this.#filter.value.trim();
     const options = { sort: this.#sort, filter, open: this.#open, flat: this.#flat, scope: this.#scope };
     const rows = visibleRows(this.#payload, this.#children, options);
-    const columns = columnsOf(this.#work).filter((column) => this.#shown.has(column.key));
+    const columns = columnsOf(this.#work, this.#timed).filter((column) => this.#shown.has(column.key));
     const context = { payload: this.#payload, columns, scope: this.#scope, work: this.#work, flat: this.#flat };
     this.#grid.show(rows, context, this.#sort, filter ? `No layer matches “${filter}”.` : "This model has no layers.");
     this.#grid.mark(this.#selected);

@@ -1,0 +1,228 @@
+"""A line for each operation of one run: what ran, in which layer, how many multiply-accumulates.
+
+A profile keeps sums; to match them with the numbers of another counter, each operation is needed by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any, Final, TypeAlias
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import _disable_current_modes
+
+from effwidgets.profiling.calls import Call, run, tensors_in
+from effwidgets.profiling.failures import python_random_kept, quiet, real_stand_in
+from effwidgets.profiling.kinds import Rule
+from effwidgets.profiling.recorder import Observer, Recorder
+from effwidgets.profiling.shadow import make_shadow
+from effwidgets.profiling.values import Values
+
+__all__ = ["Ledger", "Work", "back", "ledger_of", "stacked"]
+
+Where: TypeAlias = Callable[[], str]
+"""Says which layer is running."""
+
+_IDLE: Final = frozenset({"view", "move", "elementwise"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """One operation.
+
+    Attributes:
+        layer: path of the innermost layer that ran; in a backward, of the layer whose forward it belongs to.
+        op: its name, without a namespace.
+        macs: by our formula; None where there is none.
+        theirs: what the other counter counted for it, in MACs.
+        backward: whether it ran in the backward.
+        excess: the MACs by which a known fault of the other counter changes its count of this very call.
+        fault: the name of that fault.
+        again: MACs in it that a run which does not fuse would leave out.
+        alive: whether the model's output depends on it.
+        credited: the names for which the other counter counted it.
+    """
+
+    layer: str
+    op: str
+    macs: int | None
+    theirs: int = 0
+    backward: bool = False
+    excess: int = 0
+    fault: str = ""
+    again: int = 0
+    alive: bool = True
+    credited: frozenset[str] = frozenset()
+
+
+class Ledger(Observer):  # type: ignore[no-untyped-call]  # torch's __init_subclass__ has no types
+    """Writes a line for each operation that may do matrix work.
+
+    Args:
+        where: says which layer is running.
+        values: as for `Observer`.
+        traced: keep what each operation read and wrote, to tell afterwards on which the output depends. Keeps every
+            tensor of the run alive, so it is for a shadow.
+    """
+
+    def __init__(self, where: Where, values: Values | None, *, traced: bool = False) -> None:
+        super().__init__(values)
+        self.works: list[Work] = []
+        self.backward = False
+        self._where = where
+        self._layer_of: dict[int, str] = {}
+        self._traced = traced
+        self._flow: list[tuple[int | None, list[int], list[int]]] = []  # line, storages read, storages written
+        self._kept: list[Any] = []
+
+    def observe(self, rule: Rule, given: tuple[Any, Any, Any], inputs: list[Any], outputs: list[Any]) -> None:
+        """Write one operation down."""
+        layer = self._layer()
+        line = None
+        if rule.kind not in _IDLE:
+            line = len(self.works)
+            work = Work(layer=layer, op=rule.name, macs=_macs(rule, given), backward=self.backward)
+            self.works.append(self.judged(replace(work, again=_again(rule.name, given[0])), given))
+        if self._traced and not self.backward:
+            self._kept.append(outputs)
+            self._flow.append((line, _storages(inputs), _storages(outputs)))
+
+    def judged(self, work: Work, given: tuple[Any, Any, Any]) -> Work:
+        """Return the line with what another counter makes of the same call; here as it is."""
+        del given
+        return work
+
+    def _layer(self) -> str:
+        # Autograd numbers what it records in the forward and runs its backward under the same number.
+        if not self.backward:
+            layer = self._where()
+            self._layer_of.setdefault(torch._C._autograd._get_sequence_nr() - 1, layer)
+            return layer
+        node = torch._C._current_autograd_node()
+        return "" if node is None else self._layer_of.get(node._sequence_nr(), "")
+
+    def settle(self, outputs: Any) -> None:
+        """Mark the operations on which nothing in ``outputs`` depends."""
+        wanted = set(_storages(tensors_in(outputs)))
+        for line, read, written in reversed(self._flow):
+            if wanted.intersection(written):
+                wanted.update(read)
+            elif line is not None:
+                self.works[line] = replace(self.works[line], alive=False)
+        self._flow.clear()
+        self._kept.clear()
+
+
+def _macs(rule: Rule, given: tuple[Any, Any, Any]) -> int | None:
+    try:
+        return rule.macs(*given)
+    except RuntimeError:  # a nested tensor has no plain shape
+        return None
+
+
+def _again(op: str, args: Sequence[Any]) -> int:
+    if op.startswith("_scaled_dot_product") and op.endswith("_backward"):
+        query, key = args[1], args[2]  # the scores Q K^T, computed again
+        return int(prod(query.shape) * key.shape[-2])
+    if op == "mkldnn_rnn_layer_backward":
+        # Gradients that nobody asked for: of the input, and of the first state (the layer's weights are 1 and 2).
+        image, weight_input, weight_hidden, state = args[0], args[1], args[2], args[5]
+        steps, batch = image.shape[:2]
+        unasked = 0 if image.requires_grad else int(steps * batch * weight_input.numel())
+        return unasked + (0 if state.requires_grad else int(batch * weight_hidden.numel()))
+    return 0
+
+
+def _storages(tensors: Any) -> list[int]:
+    found = []
+    for tensor in tensors:
+        try:
+            found.append(int(tensor.untyped_storage()._cdata))
+        except (NotImplementedError, RuntimeError):  # sparse or nested: no storage of its own
+            found.append(id(tensor))
+    return found
+
+
+def ledger_of(model: nn.Module, call: Call, *, train: bool, backward: bool) -> list[Work]:
+    """Return a line for each operation of one call as `profile` runs it; the model is left alone.
+
+    Args:
+        model: any model that `profile` can profile.
+        call: what it is called with.
+        train: in training mode, otherwise in eval mode.
+        backward: also a backward from every output.
+    """
+    with _disable_current_modes():
+        try:
+            shadow = make_shadow(model)
+            faked = shadow.fake(call)
+            with shadow.mode:
+                return _run(shadow.model, faked, Values(shadow.mode), (train, backward))
+        except Exception:  # noqa: BLE001  the forward asks for values, as `profile` found before
+            with real_stand_in(model, call) as (copy, given):
+                return _run(copy, given, None, (train, backward))
+
+
+def _run(model: nn.Module, call: Call, values: Values | None, how: tuple[bool, bool]) -> list[Work]:
+    train, backward = how
+    model.train(train)
+    recorder = Recorder(model)
+    forward = Ledger(lambda: recorder.stack[-1].name, values, traced=values is not None)
+    with quiet(), torch.inference_mode(mode=False):
+        with python_random_kept(), torch.no_grad(), recorder.watching(), forward:
+            outputs = run(model, call)
+        forward.settle(outputs)
+        if not backward:
+            return forward.works
+        second = Ledger(lambda: recorder.stack[-1].name, values)
+        with python_random_kept(), torch.enable_grad(), recorder.watching(), second:
+            try:
+                back(second, run(model, call))
+            except Exception:  # noqa: BLE001  a backward that does not exist; the profile's notes say so
+                return forward.works
+    return [*forward.works, *(work for work in second.works if work.backward)]
+
+
+def back(ledger: Ledger, outputs: Any) -> None:
+    """Run the backward from every floating-point tensor in ``outputs`` that has one."""
+    ends = [tensor for tensor in tensors_in(outputs) if tensor.requires_grad]
+    ledger.backward = True
+    if ends:
+        torch.autograd.backward(ends, [torch.ones_like(tensor) for tensor in ends])
+
+
+Tell: TypeAlias = Callable[[str, nn.Module, Any, Any], None]
+
+
+@contextmanager
+def stacked(model: nn.Module, entered: Tell, left: Tell) -> Iterator[None]:
+    """Call ``entered`` and ``left`` around each call of each module of a private copy, without hooks.
+
+    torch's transformer layers leave their fused path where a module has hooks, and a counter's own global hooks act on
+    the modules of every thread: both would change what is looked at.
+    """
+    modules = dict(model.named_modules())
+
+    def around(path: str, module: nn.Module) -> Callable[..., Any]:
+        def called(*args: Any, **kwargs: Any) -> Any:
+            entered(path, module, args, None)
+            out = None
+            try:
+                out = module._call_impl(*args, **kwargs)  # type: ignore[no-untyped-call]
+                return out
+            finally:
+                left(path, module, args, out)
+
+        return called
+
+    for path, module in modules.items():
+        module._compiled_call_impl = around(path, module)  # what `__call__` looks at first
+    try:
+        yield
+    finally:
+        for module in modules.values():
+            module._compiled_call_impl = None

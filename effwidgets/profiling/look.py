@@ -1,0 +1,120 @@
+"""The runs over a private copy of a model that find out what a profile says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from effwidgets.errors import EffError
+from effwidgets.profiling.calls import Call, run, tensors_in
+from effwidgets.profiling.failures import model_error, python_random_kept, quiet
+from effwidgets.profiling.memory import Ledger
+from effwidgets.profiling.passes import CountingPass, Keeper
+from effwidgets.profiling.recorder import Recorder
+from effwidgets.profiling.values import Values
+
+__all__ = ["Findings", "look"]
+
+
+@dataclass(slots=True)
+class Findings:
+    """What the passes over one model found."""
+
+    recorder: Recorder
+    inference: Ledger
+    training: Ledger | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def look(model: nn.Module, call: Call, values: Values | None, *, train: bool, backward: bool) -> Findings:
+    """Run the model, which is a private copy, and count."""
+    model.train(train)
+    recorder = Recorder(model)
+    findings = Findings(recorder, Ledger())
+    try:
+        with quiet(), torch.inference_mode(mode=False):
+            if values is None or not _look_at_once(model, call, values, findings, backward=backward):
+                _look_forward(model, call, values, findings)
+                if values is None:
+                    _look_back(model, call, findings, backward=backward)
+        if recorder.hidden:
+            names = ", ".join(sorted(recorder.hidden)[:4])
+            findings.notes.append(f"The kernel of {names} keeps a workspace out of sight: memory is at least this.")
+    except EffError:
+        raise
+    except Exception as error:  # the model's own forward
+        raise model_error(recorder, call, error) from error
+    return findings
+
+
+def _outside(recorder: Recorder, call: Call) -> list[torch.Tensor]:
+    return [*recorder.tree.tensors(), *tensors_in(call)]
+
+
+def _look_at_once(model: nn.Module, call: Call, values: Values, findings: Findings, *, backward: bool) -> bool:
+    """Run a shadow with gradients; what runs without them would hold is seen in the same run."""
+    recorder = findings.recorder
+    ledger = Ledger(_outside(recorder, call))
+    passing = CountingPass(recorder, ledger, values)
+    keeper = Keeper(recorder, ledger, passing.answers)
+    with python_random_kept(), torch.enable_grad(), recorder.watching(ledger), passing:
+        try:
+            with keeper.hooks():
+                outputs = run(model, call)
+        except EffError:
+            raise
+        except Exception as error:  # noqa: BLE001  the model's own forward; without gradients it may run
+            findings.notes.append(_no_backward(error))
+            recorder.forget()
+            return False
+        findings.inference = ledger
+        if backward:
+            _back(passing, outputs, findings, ledger)
+    return True
+
+
+def _look_forward(model: nn.Module, call: Call, values: Values | None, findings: Findings) -> None:
+    recorder = findings.recorder
+    ledger = findings.inference = Ledger(_outside(recorder, call))
+    passing = CountingPass(recorder, ledger, values)
+    with python_random_kept(), torch.no_grad(), recorder.watching(ledger), passing:
+        run(model, call)
+
+
+def _look_back(model: nn.Module, call: Call, findings: Findings, *, backward: bool) -> None:
+    """Run real numbers with gradients, after a run without."""
+    recorder = findings.recorder
+    ledger = Ledger(_outside(recorder, call))
+    keeper = Keeper(recorder, ledger, None)
+    passing = CountingPass(recorder, ledger, None, counts=False)
+    with python_random_kept(), torch.enable_grad(), recorder.watching(), passing:
+        try:
+            with keeper.hooks():
+                outputs = run(model, call)
+        except Exception as error:  # noqa: BLE001  the model's own forward
+            findings.notes.append(_no_backward(error))
+            return
+        if backward:
+            _back(passing, outputs, findings, ledger)
+
+
+def _back(passing: CountingPass, outputs: Any, findings: Findings, ledger: Ledger) -> None:
+    try:
+        passing.backward(outputs)
+        findings.training = ledger
+    except Exception as error:  # noqa: BLE001  a backward that does not exist
+        findings.notes.append(_no_backward(error))
+    finally:
+        for tensor in findings.recorder.tree.tensors():
+            tensor.grad = None
+
+
+def _no_backward(error: Exception) -> str:
+    reason = str(error).partition("\n")[0][:160]
+    return (
+        f"With gradients the model does not run ({type(error).__name__}: {reason}): what is said about the "
+        "backward is incomplete."
+    )

@@ -1,0 +1,75 @@
+"""Indices outside of their table are seen on a shadow."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from effwidgets.errors import ModelError
+from effwidgets.profiling.profile import profile_shadow
+from effwidgets.profiling.ranges import RangeCheck
+from effwidgets.profiling.shadow import make_shadow
+from effwidgets.profiling.calls import Call
+
+
+class Table(nn.Module):
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.table = nn.Embedding(10, 4)
+        self.how = how
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        match self.how:
+            case "module":
+                return self.table(ids)
+            case "functional":
+                return functional.embedding(ids, weight=self.table.weight)
+            case "bag":
+                return functional.embedding_bag(ids, self.table.weight)
+            case "index":
+                return self.table.weight[ids]
+            case _:
+                return self.table.weight.index_select(0, ids.flatten())
+
+
+HOW = ["module", "functional", "bag", "index", "select"]
+
+
+def looked(how: str, ids: torch.Tensor) -> int:
+    shadow = make_shadow(Table(how))
+    with RangeCheck(shadow):
+        return profile_shadow(shadow, Call((ids,))).cost.output_bytes
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_an_index_past_the_table_fails_as_on_the_real_model(how):
+    ids = torch.tensor([[0, 10]])
+    with pytest.raises(IndexError):
+        Table(how)(ids)
+    with pytest.raises(ModelError, match="index 10 is out of range: the table has 10 rows"):
+        looked(how, ids)
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_an_index_within_the_table_changes_nothing(how):
+    ids = torch.tensor([[0, 9]])
+    shadow = make_shadow(Table(how))
+    assert looked(how, ids) == profile_shadow(shadow, Call((ids,))).cost.output_bytes
+
+
+def test_counting_from_the_end_is_allowed_where_torch_allows_it():
+    assert looked("index", torch.tensor([-10, -1])) > 0
+    with pytest.raises(ModelError, match="index -11 is out of range"):
+        looked("index", torch.tensor([-11]))
+
+
+def test_masks_slices_and_floats_are_no_indices():
+    class Sliced(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x[1:, None][..., 0]
+
+    shadow = make_shadow(Sliced())
+    with RangeCheck(shadow):
+        assert profile_shadow(shadow, Call((torch.zeros(4, 3),))).layers[0].outputs == ((3, 1),)

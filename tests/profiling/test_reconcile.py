@@ -1,0 +1,305 @@
+"""Ours minus theirs is the sum of the explained items, to the integer, for each layer, on every model there is."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+from torch import nn
+
+from effwidgets.errors import InputError, ModelError, UnknownNameError
+from effwidgets.profiling import PEERS, ProfileOptions, ReconcileOptions, make_shadow, profile, reconcile
+from effwidgets.records import UNEXPLAINED
+from effwidgets.testing import convolutional as c
+from effwidgets.testing.resnet import resnet18
+from effwidgets.testing.untouched import state_of
+from effwidgets.testing.zoo import MODELS, specimen
+from tests.profiling.test_macs import BACKWARD, FORWARD, Function, t
+
+WITH_BACKWARD = ReconcileOptions(backward=True)
+COUNTERS = ("flop_counter", "flop_counter_meta")
+
+
+def check(found):
+    """Every sum holds, and nothing is left without a reason."""
+    assert {peer.peer: peer.failure for peer in found.peers if peer.failure} == {}
+    for peer in found.peers:
+        assert peer.layers[0].ours == found.ours
+        assert peer.layers[0].theirs * peer.flops_per_mac == peer.flops
+        assert sum(layer.own_theirs for layer in peer.layers) == peer.layers[0].theirs
+        for layer in peer.layers:
+            assert layer.ours - layer.theirs == sum(item.macs for item in layer.items)
+            assert layer.own_ours - layer.own_theirs == sum(item.macs for item in layer.own_items)
+            assert UNEXPLAINED not in {item.reason for item in (*layer.items, *layer.own_items)}
+        assert peer.unexplained == 0
+
+
+def items(found, peer, layer=""):
+    return {(item.reason, item.op): item.macs for item in found.peer(peer).layer(layer).items}
+
+
+@pytest.mark.parametrize("name", [model.name for model in MODELS])
+def test_every_zoo_model_is_reconciled_to_the_integer(name):
+    model = specimen(name)
+    found = reconcile(model.build(), model.inputs(), with_=PEERS)
+    assert found.ours == model.macs
+    check(found)
+
+
+@pytest.mark.parametrize("name", [model.name for model in MODELS])
+def test_every_zoo_model_is_reconciled_with_its_backward(name):
+    model = specimen(name)
+    built = model.build()
+    found = reconcile(built, model.inputs(), with_=COUNTERS, options=WITH_BACKWARD)
+    whole = profile(built, model.inputs(), options=ProfileOptions(groups=False)).cost
+    assert found.ours == whole.macs + whole.backward_macs
+    check(found)
+
+
+# What one of them cannot run at all, and says so.
+FAILS = {
+    "matrix times vector": ("fvcore", "its formula for matmul cannot take 4 × 8 and 8"),
+    "nn.TransformerEncoder with padding": ("fvcore", "layer_norm"),
+}
+
+
+@pytest.mark.parametrize("name", FORWARD)
+def test_every_operation_is_reconciled(name):
+    model, args, macs = FORWARD[name]
+    found = reconcile(model, args)
+    assert found.ours == macs
+    if name not in FAILS:
+        return check(found)
+    peer, why = FAILS[name]
+    assert why in found.peer(peer).failure
+    assert found.peer(peer).layers == ()
+    return check(reconcile(model, args, with_="flop_counter"))
+
+
+@pytest.mark.parametrize("name", BACKWARD)
+def test_every_operation_is_reconciled_with_its_backward(name):
+    model, args, _ = BACKWARD[name]
+    check(reconcile(model, args, with_=PEERS, options=WITH_BACKWARD))
+
+
+def transformers_model(kind):
+    import transformers as hf
+
+    small = {"vocab_size": 99, "num_hidden_layers": 2, "num_attention_heads": 4}
+    torch.manual_seed(0)
+    ids = torch.randint(0, 99, (2, 12))
+    if kind == "bert":
+        model = hf.BertModel(hf.BertConfig(hidden_size=32, intermediate_size=64, **small))
+        return model, {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    if kind == "gpt2":
+        config = hf.GPT2Config(
+            vocab_size=99, n_embd=32, n_layer=2, n_head=4, n_positions=32, bos_token_id=0, eos_token_id=0
+        )
+        return hf.GPT2LMHeadModel(config), ids
+    config = hf.LlamaConfig(hidden_size=32, intermediate_size=64, num_key_value_heads=2, **small)
+    return hf.LlamaForCausalLM(config), {"input_ids": ids}
+
+
+@pytest.mark.parametrize("kind", ["bert", "gpt2", "llama"])
+def test_transformers_are_reconciled_though_fvcore_takes_no_mapping(kind):
+    model, inputs = transformers_model(kind)
+    found = reconcile(model, inputs)
+    check(found)
+    # Two layers: Q K^T and (scores) V, 2 x 4 heads, 12 x 12 places, 8 wide.
+    attention = 2 * 2 * (2 * 4 * 12 * 12 * 8)
+    assert items(found, "fvcore")["fused_attention", "scaled_dot_product_attention"] == attention
+    assert items(found, "flop_counter") == {
+        ("fused_attention", "_scaled_dot_product_flash_attention_for_cpu"): attention
+    }
+    assert "in a wrapper" in found.peer("fvcore").notes[0]
+
+
+def test_the_resnet_of_the_papers_has_norms_and_pooling_in_fvcore_and_half_the_flops():
+    found = reconcile(resnet18(), torch.zeros(1, 3, 64, 64))
+    check(found)
+    # Each norm costs two a number in eval mode; the pooling reads 512 x 2 x 2. 64x64 pictures: 32, 16, 8, 4, 2 wide.
+    widths = 64 * 32**2 + 4 * 64 * 16**2 + 5 * 128 * 8**2 + 5 * 256 * 4**2 + 5 * 512 * 2**2
+    assert items(found, "fvcore") == {
+        ("included_norm", "batch_norm"): -2 * widths,
+        ("included_pool", "adaptive_avg_pool2d"): -512 * 2 * 2,
+    }
+    assert found.peer("fvcore").flops == found.ours + 2 * widths + 2048
+    assert found.peer("flop_counter").flops == 2 * found.ours
+
+
+def test_the_backward_of_groups_is_over_counted_by_the_groups_less_one():
+    model = nn.Sequential(nn.Conv2d(8, 12, 3, groups=4), nn.ConvTranspose2d(12, 6, 3, groups=3))
+    found = reconcile(model, t(2, 8, 9, 9), with_="flop_counter", options=WITH_BACKWARD)
+    check(found)
+    first, second = 2 * 49 * 12 * 2 * 9, 2 * 49 * 12 * 2 * 9
+    assert items(found, "flop_counter") == {("grouped_backward", "convolution_backward"): -(3 * first + 2 * second)}
+    assert items(found, "flop_counter", "0") == {("grouped_backward", "convolution_backward"): -3 * first}
+
+
+def test_the_known_gaps_have_their_own_words_and_numbers():
+    same = reconcile(nn.Conv2d(4, 6, 4, padding="same"), t(1, 4, 9, 9), with_="fvcore")
+    assert items(same, "fvcore") == {("same_padding", "_convolution_mode"): 81 * 6 * 4 * 16}
+    broad = reconcile(Function(torch.matmul), (t(4, 8), t(3, 2, 8, 5)), with_="fvcore")
+    assert items(broad, "fvcore") == {("broadcast", "matmul"): 5 * 4 * 8 * 5}
+    lstm = reconcile(nn.LSTM(8, 16), t(4, 2, 8))
+    assert items(lstm, "fvcore") == {("recurrent", "lstm"): 8 * 64 * 24}
+    assert items(lstm, "flop_counter") == {("recurrent", "mkldnn_rnn_layer"): 8 * 64 * 24}
+    for found in (same, broad, lstm):
+        assert all(item.words.endswith(".") for peer in found.peers for item in peer.layers[0].items)
+
+
+def test_an_einsum_is_off_by_the_digits_that_numpy_prints():
+    found = reconcile(Function(lambda a, b: torch.einsum("ij,jk->ik", a, b)), (t(37, 41), t(41, 43)), with_="fvcore")
+    # 2 x 37 x 41 x 43 = 130,462 is printed as 1.305e+05, and halved.
+    assert items(found, "fvcore") == {("einsum_digits", "einsum"): 37 * 41 * 43 - 130_500 // 2}
+    outer = reconcile(Function(lambda a, b: torch.einsum("i,j->ij", a, b)), (t(6), t(8)), with_="fvcore")
+    assert items(outer, "fvcore") == {("einsum_elementwise", "einsum"): -24}
+    check(found)
+    check(outer)
+
+
+def test_work_that_the_output_does_not_need_is_named_as_such():
+    class Dead(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.used, self.unused = nn.Linear(4, 4), nn.Linear(4, 8)
+
+        def forward(self, x):
+            self.unused(x)
+            return self.used(x)
+
+    found = reconcile(Dead(), t(2, 4))
+    check(found)
+    assert items(found, "fvcore") == {("unused", "addmm"): 2 * 4 * 8}
+    assert items(found, "flop_counter") == {}
+
+
+def test_a_function_of_ones_own_is_hidden_from_the_trace():
+    class Times(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, w):
+            ctx.save_for_backward(x, w)
+            return x @ w
+
+        @staticmethod
+        def backward(ctx, grad):
+            x, w = ctx.saved_tensors
+            return grad @ w.t(), x.t() @ grad
+
+    class Own(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(8, 4))
+
+        def forward(self, x):
+            return Times.apply(x, self.weight)
+
+    found = reconcile(Own(), t(4, 8))
+    check(found)
+    assert items(found, "fvcore") == {("python_op", "prim::PythonOp.Times"): 4 * 8 * 4}
+
+
+def test_a_forward_that_asks_for_values_is_reconciled_on_real_numbers():
+    class Asks(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(8, 8)
+
+        def forward(self, x):
+            for _ in range(2 if x.sum().item() > -1 else 1):
+                x = self.fc(x)
+            return x
+
+    found = reconcile(Asks(), t(4, 8), options=WITH_BACKWARD)
+    check(found)
+    assert any("asks for values" in note for note in found.notes)
+
+
+def test_a_counter_that_cannot_says_why_and_the_other_still_counts():
+    class Hides(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc, self.out_of_sight = nn.Linear(8, 4), [nn.Linear(8, 8)]
+
+        def forward(self, x):
+            return self.fc(self.out_of_sight[0](x))
+
+    found = reconcile(Hides(), t(4, 8))
+    assert found.peer("fvcore").failure.startswith("RuntimeError: Cannot insert a Tensor that requires grad")
+    assert found.peer("flop_counter").layers[0].theirs == found.ours == 4 * 8 * 12
+    assert "cannot count it" in repr(found)
+
+
+def test_a_dynamic_int8_model_is_reconciled():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 4)), {nn.Linear})
+    found = reconcile(model, t(4, 8), with_="flop_counter")
+    check(found)
+    assert found.peer("flop_counter").flops == 0
+    assert found.peer("flop_counter").layer("").difference == found.ours
+
+
+def test_a_model_on_meta_stays_there():
+    with torch.device("meta"):
+        model, picture = resnet18(), torch.empty(1, 3, 64, 64)
+    found = reconcile(model, picture, with_=PEERS)
+    check(found)
+    assert found.ours == reconcile(resnet18(), t(1, 3, 64, 64), with_="flop_counter_meta").ours
+    assert "on meta" in found.peer("flop_counter").setting
+
+
+def test_training_mode_has_other_norms_and_no_fused_path():
+    model, picture = specimen("residual"), specimen("residual").inputs()
+    trained = reconcile(model.build(), picture, with_="fvcore", options=ReconcileOptions(train=True))
+    check(trained)
+    evaluated = reconcile(model.build(), picture, with_="fvcore")
+    # fvcore: five operations a number in training, two in eval mode.
+    assert 2 * trained.peer("fvcore").layer("").difference == 5 * evaluated.peer("fvcore").layer("").difference
+    encoder = specimen("transformer_encoder")
+    found = reconcile(encoder.build(), encoder.inputs(), with_="flop_counter", options=ReconcileOptions(train=True))
+    assert {item.reason for item in found.peer("flop_counter").layer("").items} <= {"fused_attention"}
+
+
+def test_an_unbroken_sum_hides_nothing_when_our_own_run_is_not_borne_out(monkeypatch):
+    import effwidgets.profiling.reconcile  # noqa: F401
+    import sys
+
+    room = sys.modules["effwidgets.profiling.reconcile"]
+    monkeypatch.setattr(room, "ledger_of", lambda *_, **__: [])
+    found = reconcile(nn.Sequential(nn.LSTM(8, 16)), t(4, 2, 8), with_="flop_counter")
+    assert items(found, "flop_counter") == {(UNEXPLAINED, ""): 8 * 64 * 24}
+    assert found.peer("flop_counter").unexplained > 0
+
+
+@pytest.mark.parametrize("options", [ReconcileOptions(), ReconcileOptions(train=True, backward=True)])
+def test_the_callers_model_is_left_as_it_was(options):
+    model = c.ResidualNet().train()
+    model.get_submodule(next(name for name, m in model.named_modules() if isinstance(m, nn.BatchNorm2d))).eval()
+    picture = torch.rand(2, 3, 16, 16)
+    before = state_of(model)
+    reconcile(model, picture, with_=PEERS, options=options)
+    assert before.differences(state_of(model)) == []
+
+
+def test_the_callers_model_is_left_as_it_was_when_a_counter_fails():
+    model, args, _ = FORWARD["matrix times vector"]
+    held = nn.Sequential(model, nn.Linear(4, 4))
+    before = state_of(held)
+    with pytest.raises(ModelError):
+        reconcile(held, t(3, 3))
+    reconcile(model, args)
+    assert before.differences(state_of(held)) == []
+    assert not torch._C._get_tracing_state()
+
+
+def test_an_unknown_counter_is_answered_with_the_known_ones():
+    with pytest.raises(UnknownNameError, match="Did you mean 'fvcore'"):
+        reconcile(nn.Linear(4, 4), t(1, 4), with_="fvcor")
+    with pytest.raises(InputError, match="No counter"):
+        reconcile(nn.Linear(4, 4), t(1, 4), with_=())
+    with pytest.raises(InputError, match="ReconcileOptions"):
+        reconcile(nn.Linear(4, 4), t(1, 4), options=True)
+    with pytest.raises(InputError, match="Module"):
+        reconcile(make_shadow, t(1, 4))

@@ -1,0 +1,46 @@
+"""What a plan would change is what it changes: over the zoo, for a step of each transformation, to the integer."""
+
+from __future__ import annotations
+
+import pytest
+
+from effwidgets.profiling.comparison import compare
+from effwidgets.profiling.profile import profile
+from effwidgets.records import Cost, Plan, Site, Step
+from effwidgets.testing.contracts import settings_of
+from effwidgets.testing.untouched import state_of
+from effwidgets.testing.zoo import MODELS, Specimen, specimen
+from effwidgets.transforms.apply import apply
+from effwidgets.transforms.base import TRANSFORMS
+from effwidgets.transforms.preview import preview
+
+EVERY = [(found, name) for found in MODELS for name in TRANSFORMS]
+
+
+@pytest.mark.parametrize(("model", "name"), EVERY, ids=[f"{found.name}-{name}" for found, name in EVERY])
+def test_a_preview_equals_what_apply_makes_in_every_layer_and_every_memory_number(model: Specimen, name: str):
+    built, inputs = model.build(), model.inputs()
+    known = profile(built, inputs)
+    sites = [site for site in TRANSFORMS[name].sites(known) if isinstance(site, Site)]
+    if not sites:
+        return  # tests/transforms/table.txt says why
+    site = sites[len(sites) // 2]
+    plan = Plan(steps=(Step(transform=name, layers=site.layers, settings=settings_of(site)[0]),))
+    found, applied = preview(built, plan, inputs, known=known), apply(built, plan, inputs, known=known)
+    real = compare(applied.before, applied.profile)
+    assert found.layers == real.layers
+    assert found.memory == real.memory
+    assert found.after.cost == applied.profile.cost
+    assert sum((place.whole_change for place in found.places()), Cost()) == found.change
+    assert found.change != Cost()
+    assert found.warnings == ()
+
+
+def test_a_preview_looks_at_the_model_itself_and_leaves_it_alone():
+    found = specimen("perceptron")
+    model, inputs = found.build(), found.inputs()
+    before = state_of(model)
+    step = Step(transform="low_rank", layers=("2",), settings=(("rank", 4),))
+    done = preview(model, Plan(steps=(step,)), inputs)
+    assert before.differences(state_of(model)) == []
+    assert done.layer("2").change.params == 4 * (32 + 32) - 32 * 32
