@@ -5,8 +5,5 @@ from __future__ import annotations
 
 def verdict(what: str, measured: float, limit: float, unit: str = "") -> str:
     """Return a line; ``measured`` should be at most ``limit``."""
-    if measured <= limit:
-        said = "met"
-    else:
-        said = f"missed by {measured / limit - 1:.0%}"
+    said = "met" if measured <= limit else f"missed by {measured / limit - 1:.0%}"
     return f"  {what:<64} {measured:>8.2f}{unit} at most {limit:g}{unit}: {said}"

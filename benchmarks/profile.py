@@ -126,7 +126,7 @@ def main() -> None:
     print(verdict("ours, median over the twelve, in forwards", forward, 0.35))
     print(slowest(replies))
     print(verdict("ours, median over the twelve, in FlopCounterMode on meta", meta, 0.7))
-    fresh(processes=2 if quick else 5)
+    fresh(processes=1 if quick else 3)
     calls_by_depth()
     print(f"took {time.perf_counter() - start:.0f} s")
     wrong = [(who, found.name) for who in OWN for found in TWELVE if not is_exact(replies, who, found.name)]

@@ -240,7 +240,7 @@ def _words() -> dict[str, _Word]:
         .takes("model", **model)
         .takes("inputs", **inputs)
         .takes("--train", action="store_true", help="profile the model in training mode")
-        .takes("--latency", action="store_true", help="also measure how long a forward takes"),
+        .takes("--latency", action="store_true", help="also measure how long a forward takes, and each layer"),
         _Word("reconcile", "Match our count with fvcore's and FlopCounterMode's, and explain it.", _reconcile)
         .takes("model", **model)
         .takes("inputs", **inputs)

@@ -118,9 +118,10 @@ class ActivityWatch:
         off = None if low is None else values <= low
         full = None if high is None else values >= high
         dead = int(off.all(1).sum()) if off is not None and dies else 0
-        flat = [side for side in (None if dies else off, full) if side is not None]
-        saturated = int(torch.stack(flat).any(0).all(1).sum()) if flat else 0
-        self._note(title, len(values), dead, saturated, values.shape[1])
+        limits = [side for side in (None if dies else off, full) if side is not None]
+        saturated = int(torch.stack(limits).any(0).all(1).sum()) if limits else 0
+        flat = sum(int(side.sum()) for side in (off, full) if side is not None) / values.numel()
+        self._note(title, values.shape, (dead, saturated), flat)
 
     def after(self, name: str, args: Any, out: Any) -> None:
         """Look at what one operation returned."""
@@ -135,7 +136,7 @@ class ActivityWatch:
             rows = (first.detach().amax(args[1]) >= 1 - NEAR).flatten(1) if first.dim() > 2 else None
             if rows is None:
                 rows = (first.detach().amax(args[1]) >= 1 - NEAR)[:, None]
-            self._note("softmax", rows.shape[1], 0, int(rows.all(0).sum()), rows.shape[0])
+            self._note("softmax", rows.T.shape, (0, int(rows.all(0).sum())), float(rows.double().mean()))
 
     def _by_unit(self, x: torch.Tensor) -> torch.Tensor | None:
         """Return the values as (units, values of each)."""
@@ -148,7 +149,7 @@ class ActivityWatch:
         unit = next((one for one in places if x.shape[one] == width), natural % x.dim())
         return x.movedim(unit, 0).flatten(1) if x.dim() > 1 else x[:, None]
 
-    def _note(self, function: str, units: int, dead: int, saturated: int, seen: int) -> None:
+    def _note(self, function: str, shape: torch.Size, counts: tuple[int, int], flat: float) -> None:
         layer = self.stack[-1]
         self._places[layer] = self._places.get(layer, 0) + 1
         self.found.append(
@@ -157,10 +158,11 @@ class ActivityWatch:
                 function=function,
                 place=self._places[layer],
                 after=self._last[0],
-                units=units,
-                dead=dead,
-                saturated=saturated,
-                seen=seen,
+                units=shape[0],
+                dead=counts[0],
+                saturated=counts[1],
+                flat=flat,
+                seen=shape[1],
             )
         )
 

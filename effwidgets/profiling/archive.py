@@ -109,8 +109,8 @@ def saved_bytes(state: Mapping[str, Any], file: str) -> int:
 
 def _renamed(counter: _Counter, letters: int) -> int:
     """Return the size with a folder name of so many letters."""
-    with zipfile.ZipFile(counter) as archive:  # type: ignore[arg-type]  # it is a file as far as the end goes
-        entries, directory = archive.infolist(), archive.start_dir  # type: ignore[attr-defined]  # unlisted in its types
+    with zipfile.ZipFile(counter) as archive:
+        entries, directory = archive.infolist(), archive.start_dir
     ends = [*(entry.header_offset for entry in entries[1:]), directory]
     cursor = 0
     for entry, end in zip(entries, ends, strict=True):

@@ -130,10 +130,12 @@ def _packed(storages: _Storages) -> dict[int, int]:
 
 def _deflated(storage: torch.UntypedStorage) -> int:
     """Return the compressed size; a piece at a time, so that nothing is held twice."""
-    local = storage if storage.device.type == "cpu" else storage.cpu()
+    local = storage if storage.device.type == "cpu" else storage.cpu()  # type: ignore[no-untyped-call]
     entries = torch.empty(0, dtype=torch.uint8).set_(local)
     packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
-    size = sum(len(packer.compress(piece.numpy())) for piece in entries.split(_CHUNK)) if len(entries) else 0
+    size = 0
+    for start in range(0, len(entries), _CHUNK):
+        size += len(packer.compress(entries[start : start + _CHUNK].numpy()))
     return size + len(packer.flush())
 
 

@@ -43,7 +43,7 @@ def _tensors(was: LayerProfile, now: LayerProfile) -> Iterator[tuple[str, Plain,
     for name in dict.fromkeys(tensor.name for tensor in (*was.tensors, *now.tensors)):
         one, other = was.tensor(name), now.tensor(name)
         if one is None or other is None:
-            yield f"{name} shape", one and one.shape, other and other.shape
+            yield f"{name} shape", one.shape if one else None, other.shape if other else None
             continue
         yield f"{name} shape", one.shape, other.shape
         yield f"{name} dtype", one.dtype, other.dtype
@@ -85,7 +85,8 @@ def _unlike(before: Profile, after: Profile) -> Iterator[str]:
     for which, found in (("first", before), ("second", after)):
         if found.uncounted:
             times = sum(one.times for one in found.uncounted)
-            yield f"The {which} profile has {times} operation{'s' * (times != 1)} without a formula: at least, not exact."
+            some = f"{times} operation{'s' * (times != 1)} without a formula"
+            yield f"The {which} profile has {some}: at least, not exact."
         if found.latency is not None and found.latency.warning and timed:
             yield f"The {which} time is unsteady: {found.latency.warning}."
 

@@ -12,11 +12,13 @@ from effwidgets.records import Activity, Finding, Gradient
 __all__ = ["Pulse", "findings_of"]
 
 _MANY: Final = 0.1  # share of units from which on it is said
+_MOST: Final = 0.9  # share of single values at a limit
 _ENOUGH: Final = 32  # values of a unit: with fewer, units that are off half of the time look dead by chance
 _STEEP: Final = 1e3  # of a gradient between the first and the last quarter of the layers
 _STEEPER: Final = 1e6
 _WILD: Final = 1e4  # of the outputs
 _FEWEST: Final = 4  # layers that make a chain
+_TWO_SIDED: Final = frozenset({"sigmoid", "tanh", "hardsigmoid", "hardtanh", "relu6"})
 _GRAVITY: Final = {"problem": 0, "warning": 1, "note": 2}
 
 
@@ -69,7 +71,8 @@ def findings_of(
     """
     found = [*_nonfinite(pulses, *bad), *_chains(pulses)]
     for one in activities:
-        found += _flat(one, "dead", one.dead) + _flat(one, "saturated", one.saturated)
+        said = _flat(one, "dead", one.dead) + _flat(one, "saturated", one.saturated)
+        found += said or _full(one)
     found += _gradients(pulses)
     return tuple(sorted(found, key=lambda one: _GRAVITY[one.severity]))
 
@@ -166,17 +169,31 @@ def _flat(one: Activity, kind: str, count: int) -> list[Finding]:
     share = count / one.units if one.units else 0.0
     if share < _MANY or (share < 1 and one.seen < _ENOUGH):
         return []
-    place = f"place {one.place} of " if one.place > 1 else ""
-    after = f", after {one.after!r}" if one.after and one.after != one.layer else ""
-    where = f"{one.function} ({place}{_quoted([one.layer])}{after})"
     what = "pass on nothing" if kind == "dead" else "stand at a limit"
-    text = f"{count:,} of {one.units:,} units of {where} {what} for the whole batch, {one.seen:,} values each."
+    text = f"{count:,} of {one.units:,} units of {_where(one)} {what} for the whole batch, {one.seen:,} values each."
     # One row of a softmax that is sure of itself is what a trained classifier ends with.
     whole = share == 1 and one.function != "softmax"
     if whole:
         text += " No gradient comes through it." if kind == "dead" else " Hardly any gradient comes through it."
-    layers = tuple(dict.fromkeys(filter(None, (one.layer, one.after)))) or ("",)
-    return [Finding(kind=kind, severity="problem" if whole else "warning", layers=layers, text=text)]
+    return [Finding(kind=kind, severity="problem" if whole else "warning", layers=_layers(one), text=text)]
+
+
+def _full(one: Activity) -> list[Finding]:
+    # No unit is always at a limit, but nearly all values are: each on one side or the other.
+    if one.flat < _MOST or one.function not in _TWO_SIDED or one.units * one.seen < _ENOUGH:
+        return []
+    text = f"{one.flat:.0%} of the values of {_where(one)} stand at a limit: little gradient comes through it."
+    return [Finding(kind="saturated", severity="warning", layers=_layers(one), text=text)]
+
+
+def _where(one: Activity) -> str:
+    place = f"place {one.place} of " if one.place > 1 else ""
+    after = f", after {one.after!r}" if one.after and one.after != one.layer else ""
+    return f"{one.function} ({place}{_quoted([one.layer])}{after})"
+
+
+def _layers(one: Activity) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(filter(None, (one.layer, one.after)))) or ("",)
 
 
 def _gradients(pulses: Sequence[Pulse]) -> list[Finding]:
@@ -208,7 +225,7 @@ def _singular(words: str) -> str:
         ("are ", "is "),
         ("on them", "on it"),
         ("they do", "it does"),
-        ("of theirs asks", "of its asks"),
+        ("of theirs asks", "of it asks"),
     )
     for many, one in swaps:
         words = words.replace(many, one, 1)

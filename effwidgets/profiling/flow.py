@@ -1,4 +1,4 @@
-"""The pass that follows channels: for every operation, which dimension of its result holds which layers' channels.
+"""Which way channels go: for every operation, which dimension of its result holds which layers' channels.
 
 What it does not know bars the channels that go into it: a group without an obstacle was followed from its producers to
 everything that reads it.
@@ -17,28 +17,26 @@ from effwidgets.profiling.channels import Axis, Channels, join, meet, taint
 from effwidgets.profiling.kinds import Rule
 from effwidgets.profiling.memory import storage_of
 from effwidgets.profiling.owners import Owners
-from effwidgets.profiling.recorder import Observer, Recorder
+from effwidgets.profiling.recorder import Recorder
 from effwidgets.profiling.steps import STEPS, Axes, axes_of, set_axes
-from effwidgets.profiling.values import Values
 from effwidgets.records import Group, Member
 
-__all__ = ["FlowPass"]
+__all__ = ["Flow"]
 
 
-class FlowPass(Observer):  # type: ignore[no-untyped-call]
-    """Follows channels through one run; `groups` gives what was found.
+class Flow:
+    """Follows channels through one run on a shadow; `groups` gives what was found.
 
     Args:
-        model: the shadow's model, on whose modules ``recorder`` stands.
+        recorder: stands on the shadow's modules.
     """
 
-    def __init__(self, model: nn.Module, recorder: Recorder, values: Values | None) -> None:
-        super().__init__(values)
+    def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
         self._order: dict[str, int] = {}
         self._made: dict[str, Channels] = {}
         self._read: dict[str, Axis | None] = {}
-        self._owners = Owners(model, recorder)
+        self._owners = Owners(recorder)
 
     def groups(self) -> list[Group]:
         """Return what was found, by the layer that makes the channels first."""
@@ -256,23 +254,23 @@ class FlowPass(Observer):  # type: ignore[no-untyped-call]
             taint(source, "it is copied into a part of another tensor")
 
 
-Handler: TypeAlias = Callable[[FlowPass, Any, Any, Any], None]
+Handler: TypeAlias = Callable[[Flow, Any, Any, Any], None]
 
 _HANDLERS: Final[dict[str, Handler]] = {
-    "convolution": FlowPass._convolution,
-    "addmm": FlowPass._addmm,
-    "mm": FlowPass._mm,
-    "linear": FlowPass._mm,
-    "embedding": FlowPass._embedding,
-    "native_batch_norm": FlowPass._batch_norm,
-    "_native_batch_norm_legit": FlowPass._batch_norm,
-    "_native_batch_norm_legit_no_training": FlowPass._batch_norm,
-    "_batch_norm_no_update": FlowPass._batch_norm,
-    "_batch_norm_with_update": FlowPass._batch_norm,
-    "cudnn_batch_norm": FlowPass._batch_norm,
-    "native_layer_norm": FlowPass._layer_norm,
-    "_fused_rms_norm": FlowPass._layer_norm,
-    "native_group_norm": FlowPass._group_norm,
-    "cat": FlowPass._concatenate,
-    "copy_": FlowPass._copy_into,
+    "convolution": Flow._convolution,
+    "addmm": Flow._addmm,
+    "mm": Flow._mm,
+    "linear": Flow._mm,
+    "embedding": Flow._embedding,
+    "native_batch_norm": Flow._batch_norm,
+    "_native_batch_norm_legit": Flow._batch_norm,
+    "_native_batch_norm_legit_no_training": Flow._batch_norm,
+    "_batch_norm_no_update": Flow._batch_norm,
+    "_batch_norm_with_update": Flow._batch_norm,
+    "cudnn_batch_norm": Flow._batch_norm,
+    "native_layer_norm": Flow._layer_norm,
+    "_fused_rms_norm": Flow._layer_norm,
+    "native_group_norm": Flow._group_norm,
+    "cat": Flow._concatenate,
+    "copy_": Flow._copy_into,
 }

@@ -89,13 +89,12 @@ def _einsum(equation: str, shapes: list[Shape], theirs: int) -> tuple[int | None
         return None, "einsum_order", 0
     terms, kept = equation.partition("->")[0].split(","), set(equation.partition("->")[2])
     sizes = [dict(zip(term, shape, strict=True)) for term, shape in zip(terms, shapes, strict=True)]
-    shared = {letter for letter in sizes[0].keys() & sizes[1].keys() if sizes[0][letter] == sizes[1][letter]}
-    summed = shared - kept
+    summed = (sizes[0].keys() & sizes[1].keys()) - kept
     if not summed:  # a product of each entry, no sum: not matrix work
         return 0, "einsum_elementwise", theirs
-    # What only one operand has and the result has not is summed before the product.
-    widths = {letter: max(side.get(letter, 1) for side in sizes) for letter in kept | summed}
-    macs = prod(widths.values())
+    # What only one operand has, or has more than one of, and the result has not, is summed before the product.
+    outer = prod(max(side.get(letter, 1) for side in sizes) for letter in kept)
+    macs = outer * prod(min(side[letter] for side in sizes) for letter in summed)
     rounded = abs(theirs - macs) <= max(1, _DIGITS * macs)
     return macs, "einsum_digits" if rounded else "", theirs - macs if rounded else 0
 
@@ -132,18 +131,22 @@ def fvcore(model: nn.Module, call: Call, *, train: bool) -> Side:
 
 def _without_numbers(model: nn.Module, call: Call, *, train: bool) -> Side:
     try:
-        return _traced(copy_tree(model, lambda tensor: tensor), call, train=train)
+        return _traced(copy_tree(model, _zeros), map_tensors(call, _zeros), train=train)
     except Exception:
         # Some of torch's kernels on meta cannot be traced; what is counted does not depend on the numbers.
         size = sum(tensor.numel() * tensor.element_size() for tensor in (*model.parameters(), *model.buffers()))
         if size > _LARGEST_BYTES:
             raise
-        side = _traced(copy_tree(model, _zeros), map_tensors(call, _zeros), train=train)
+        side = _traced(copy_tree(model, _real_zeros), map_tensors(call, _real_zeros), train=train)
         return replace(side, notes=(*side.notes, "fvcore cannot trace this model on meta and ran it on zeros."))
 
 
-def _zeros(tensor: torch.Tensor) -> torch.Tensor:
-    made = torch.zeros_like(tensor, device="cpu" if tensor.is_meta else tensor.device)
+def _real_zeros(tensor: torch.Tensor) -> torch.Tensor:
+    return _zeros(tensor, "cpu" if tensor.is_meta else None)
+
+
+def _zeros(tensor: torch.Tensor, device: str | None = None) -> torch.Tensor:
+    made = torch.zeros_like(tensor, device=device)
     if isinstance(tensor, nn.Parameter):
         return nn.Parameter(made, requires_grad=tensor.requires_grad)
     return made.requires_grad_(tensor.requires_grad)

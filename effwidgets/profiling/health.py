@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -225,7 +225,7 @@ class _Eyes:
             if bad and look.bad_output is None:
                 look.bad_output = pulse.name
             if tensor.requires_grad:
-                tensor.register_hook(self._signal)
+                tensor.register_hook(self._signal)  # type: ignore[no-untyped-call]
 
     def _signal(self, gradient: torch.Tensor) -> None:
         self._pulse.signal_square = (self._pulse.signal_square or 0.0) + _square(gradient)
@@ -257,7 +257,7 @@ def _square(tensor: torch.Tensor) -> float:
     return float(norms.square().sum())
 
 
-def _norm(tensors: list[torch.Tensor]) -> float | None:
+def _norm(tensors: Sequence[torch.Tensor]) -> float | None:
     return _known(math.sqrt(sum(map(_square, tensors)))) if tensors else None
 
 

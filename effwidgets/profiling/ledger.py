@@ -188,11 +188,15 @@ def _run(model: nn.Module, call: Call, values: Values | None, how: tuple[bool, b
 
 
 def back(ledger: Ledger, outputs: Any) -> None:
-    """Run the backward from every floating-point tensor in ``outputs`` that has one."""
+    """Run the backward of the sum of every tensor in ``outputs`` that has one.
+
+    Of a sum, as of a loss: hooks on the outputs themselves are only called where something stands behind them.
+    """
     ends = [tensor for tensor in tensors_in(outputs) if tensor.requires_grad]
+    sums = [(tensor.abs() if tensor.is_complex() else tensor).sum() for tensor in ends]
     ledger.backward = True
-    if ends:
-        torch.autograd.backward(ends, [torch.ones_like(tensor) for tensor in ends])
+    if sums:
+        torch.autograd.backward(sums)
 
 
 Tell: TypeAlias = Callable[[str, nn.Module, Any, Any], None]

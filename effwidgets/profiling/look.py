@@ -10,13 +10,16 @@ from torch import nn
 
 from effwidgets.errors import EffError
 from effwidgets.profiling.calls import Call, run, tensors_in
+from effwidgets.profiling.coupling import unknown
 from effwidgets.profiling.failures import model_error, python_random_kept, quiet
+from effwidgets.profiling.flow import Flow
 from effwidgets.profiling.memory import Ledger
 from effwidgets.profiling.passes import CountingPass, Keeper
 from effwidgets.profiling.recorder import Recorder
 from effwidgets.profiling.values import Values
+from effwidgets.records import Group
 
-__all__ = ["Findings", "look"]
+__all__ = ["Findings", "Wanted", "look"]
 
 
 @dataclass(slots=True)
@@ -26,20 +29,36 @@ class Findings:
     recorder: Recorder
     inference: Ledger
     training: Ledger | None = None
+    groups: tuple[Group, ...] | None = None
     notes: list[str] = field(default_factory=list)
 
 
-def look(model: nn.Module, call: Call, values: Values | None, *, train: bool, backward: bool) -> Findings:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What to find out.
+
+    Attributes:
+        train: look at the model in training mode.
+        backward: run a backward too.
+        groups: follow the channels in the same run; on a shadow alone.
+    """
+
+    train: bool = False
+    backward: bool = True
+    groups: bool = False
+
+
+def look(model: nn.Module, call: Call, values: Values | None, wanted: Wanted) -> Findings:
     """Run the model, which is a private copy, and count."""
-    model.train(train)
+    model.train(wanted.train)
     recorder = Recorder(model)
     findings = Findings(recorder, Ledger())
     try:
         with quiet(), torch.inference_mode(mode=False):
-            if values is None or not _look_at_once(model, call, values, findings, backward=backward):
+            if values is None or not _look_at_once(model, call, values, findings, wanted):
                 _look_forward(model, call, values, findings)
                 if values is None:
-                    _look_back(model, call, findings, backward=backward)
+                    _look_back(model, call, findings, wanted)
         if recorder.hidden:
             names = ", ".join(sorted(recorder.hidden)[:4])
             findings.notes.append(f"The kernel of {names} keeps a workspace out of sight: memory is at least this.")
@@ -54,11 +73,13 @@ def _outside(recorder: Recorder, call: Call) -> list[torch.Tensor]:
     return [*recorder.tree.tensors(), *tensors_in(call)]
 
 
-def _look_at_once(model: nn.Module, call: Call, values: Values, findings: Findings, *, backward: bool) -> bool:
+def _look_at_once(model: nn.Module, call: Call, values: Values, findings: Findings, wanted: Wanted) -> bool:
     """Run a shadow with gradients; what runs without them would hold is seen in the same run."""
     recorder = findings.recorder
     ledger = Ledger(_outside(recorder, call))
-    passing = CountingPass(recorder, ledger, values)
+    # The channels are followed in eval mode, where no dropout stands between them.
+    flow = Flow(recorder) if wanted.groups and not wanted.train else None
+    passing = CountingPass(recorder, ledger, values, flow=flow)
     keeper = Keeper(recorder, ledger, passing.answers)
     with python_random_kept(), torch.enable_grad(), recorder.watching(ledger), passing:
         try:
@@ -71,9 +92,23 @@ def _look_at_once(model: nn.Module, call: Call, values: Values, findings: Findin
             recorder.forget()
             return False
         findings.inference = ledger
-        if backward:
+        if flow is not None:
+            _follow_up(flow, passing, outputs, findings)
+        if wanted.backward:
             _back(passing, outputs, findings, ledger)
     return True
+
+
+def _follow_up(flow: Flow, passing: CountingPass, outputs: Any, findings: Findings) -> None:
+    if passing.flow_error is None:
+        try:
+            flow.end(outputs)
+            findings.groups = tuple(flow.groups())
+        except Exception as error:  # noqa: BLE001  anybody's outputs
+            passing.flow_error = error
+    if passing.flow_error is not None:
+        findings.groups = ()
+        findings.notes.append(unknown(passing.flow_error))
 
 
 def _look_forward(model: nn.Module, call: Call, values: Values | None, findings: Findings) -> None:
@@ -84,7 +119,7 @@ def _look_forward(model: nn.Module, call: Call, values: Values | None, findings:
         run(model, call)
 
 
-def _look_back(model: nn.Module, call: Call, findings: Findings, *, backward: bool) -> None:
+def _look_back(model: nn.Module, call: Call, findings: Findings, wanted: Wanted) -> None:
     """Run real numbers with gradients, after a run without."""
     recorder = findings.recorder
     ledger = Ledger(_outside(recorder, call))
@@ -97,7 +132,7 @@ def _look_back(model: nn.Module, call: Call, findings: Findings, *, backward: bo
         except Exception as error:  # noqa: BLE001  the model's own forward
             findings.notes.append(_no_backward(error))
             return
-        if backward:
+        if wanted.backward:
             _back(passing, outputs, findings, ledger)
 
 

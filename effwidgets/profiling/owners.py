@@ -22,12 +22,12 @@ class Owners:
         lent: layer -> who reads its parameters from outside, as in ``F.linear(x, self.embedding.weight)``.
     """
 
-    def __init__(self, model: nn.Module, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
         self._owner: dict[int, tuple[str, str]] = {}
         self.tied: dict[str, str] = {}
         self.lent: dict[str, str] = {}
-        for path, module in model.named_modules():
+        for path, module in recorder.tree.modules.items():
             for name, parameter in module._parameters.items():
                 self._own(path, name, parameter)
 

@@ -9,6 +9,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from effwidgets.profiling.answers import Answer, Answers, Make, Work, work_of
 from effwidgets.profiling.calls import tensors_in
+from effwidgets.profiling.flow import Flow
 from effwidgets.profiling.kinds import Rule
 from effwidgets.profiling.memory import Cell, Ledger
 from effwidgets.profiling.recorder import Observer, Recorder, Tally
@@ -25,10 +26,21 @@ class CountingPass(Observer):  # type: ignore[no-untyped-call]
 
     Args:
         counts: whether the forward's work is counted, or was before.
+        flow: follows channels beside, through the forward; taken off where it fails, with `flow_error`.
     """
 
-    def __init__(self, recorder: Recorder, ledger: Ledger, values: Values | None, *, counts: bool = True) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        ledger: Ledger,
+        values: Values | None,
+        *,
+        counts: bool = True,
+        flow: Flow | None = None,
+    ) -> None:
         super().__init__(values)
+        self.flow = flow
+        self.flow_error: Exception | None = None
         self._recorder = recorder
         self._stack = recorder.stack
         self._ledger = ledger
@@ -39,11 +51,14 @@ class CountingPass(Observer):  # type: ignore[no-untyped-call]
         """Run the backward from every floating-point tensor in ``outputs`` that has one."""
         ends = [tensor for tensor in tensors_in(outputs) if tensor.requires_grad]
         self._ledger.backward = True
+        self.flow = None
         if ends:
             torch.autograd.backward(ends, [torch.ones_like(tensor) for tensor in ends])
 
-    def replay(self, answer: Answer, given: tuple[Any, Any, Any], inputs: list[Any], fresh: list[Any]) -> None:  # noqa: ARG002
+    def replay(self, answer: Answer, given: tuple[Any, Any, Any], inputs: list[Any], fresh: list[Any]) -> None:
         """Count an operation that was answered from memory."""
+        if self.flow is not None:
+            self._follow(answer.rule, given, inputs, list(tensors_in(given[2])))
         tally = self._running()
         if answer.rule.kind != "view":
             self._add(tally, answer.work)
@@ -55,10 +70,19 @@ class CountingPass(Observer):  # type: ignore[no-untyped-call]
 
     def observe(self, rule: Rule, given: tuple[Any, Any, Any], inputs: list[Any], outputs: list[Any]) -> None:
         """Count one operation."""
+        if self.flow is not None:
+            self._follow(rule, given, inputs, outputs)
         tally = self._running()
         if rule.kind != "view":
             self._add(tally, work_of(rule, given, inputs, outputs))
         self._ledger.add(outputs, tally.name)
+
+    def _follow(self, rule: Rule, given: tuple[Any, Any, Any], inputs: list[Any], outputs: list[Any]) -> None:
+        assert self.flow is not None  # noqa: S101  asked before
+        try:
+            self.flow.observe(rule, given, inputs, outputs)
+        except Exception as error:  # noqa: BLE001  operations of any kind come by; the counts go on without channels
+            self.flow, self.flow_error = None, error
 
     def _running(self) -> Tally:
         if self._ledger.backward:

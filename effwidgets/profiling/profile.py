@@ -11,10 +11,11 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from effwidgets.errors import Cancelled, EffError, InputError, UnknownNameError
 from effwidgets.profiling.calls import Call, Inputs, as_call, shapes_of, tensors_in
+from effwidgets.profiling.coupling import coupling_of, second_opinion_on
 from effwidgets.profiling.failures import is_empty, python_random_kept, real_stand_in
 from effwidgets.profiling.latency import with_latency
 from effwidgets.profiling.layers import layers_of
-from effwidgets.profiling.look import Findings, look
+from effwidgets.profiling.look import Findings, Wanted, look
 from effwidgets.profiling.memory import Ledger
 from effwidgets.profiling.recorder import Recorder
 from effwidgets.profiling.shadow import Shadow, check_module, make_shadow
@@ -101,15 +102,21 @@ def profile_shadow(shadow: Shadow, call: Call, options: ProfileOptions = Profile
 def _profile_shadow(shadow: Shadow, call: Call, options: ProfileOptions) -> Profile:
     fake = shadow.fake(call)
     with shadow.mode:
-        findings = look(shadow.model, fake, Values(shadow.mode), train=options.train, backward=options.backward)
-    groups: tuple[Group, ...] = ()
+        findings = look(shadow.model, fake, Values(shadow.mode), _wanted(options))
+    groups = findings.groups or ()
     if options.groups:
-        from effwidgets.profiling.coupling import coupling_of
-
         with python_random_kept():
-            groups, notes = coupling_of(shadow, call, second=options.second_opinion)
-        findings.notes.extend(notes)
+            if findings.groups is None:
+                groups, notes = coupling_of(shadow, call, second=options.second_opinion)
+                findings.notes.extend(notes)
+            elif options.second_opinion:
+                groups, notes = second_opinion_on(groups, shadow, call)
+                findings.notes.extend(notes)
     return _assemble(shadow.model, call, findings, groups, options)
+
+
+def _wanted(options: ProfileOptions) -> Wanted:
+    return Wanted(train=options.train, backward=options.backward, groups=options.groups)
 
 
 def parameters_only(model: nn.Module, *, origin: str = "") -> Profile:
@@ -126,7 +133,7 @@ def parameters_only(model: nn.Module, *, origin: str = "") -> Profile:
 
 def _profile_real(model: nn.Module, call: Call, options: ProfileOptions, cause: EffError) -> Profile:
     with real_stand_in(model, call) as (copy, copied_call):
-        findings = look(copy, copied_call, None, train=options.train, backward=options.backward)
+        findings = look(copy, copied_call, None, _wanted(options))
         reason = str(cause.__cause__).partition("\n")[0][:160]
         findings.notes.append(
             f"The forward asks for values ({type(cause.__cause__).__name__}: {reason}), so it was run on a copy of "

@@ -10,17 +10,26 @@ from __future__ import annotations
 from typing import Any, Final
 
 import torch
+from torch import nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import _disable_current_modes
 
+from effwidgets.profiling.calls import Call, tensors_in
 from effwidgets.profiling.shadow import Shadow
 from effwidgets.profiling.values import Values
 
-__all__ = ["RangeCheck"]
+__all__ = ["RangeCheck", "reads_tables"]
 
 _LOOKUPS: Final = frozenset({functional.embedding, functional.embedding_bag})
 _INDEXED: Final = frozenset({torch.Tensor.__getitem__, torch.index_select, torch.Tensor.index_select})
+
+
+def reads_tables(model: nn.Module, call: Call) -> bool:
+    """Say whether a model may look something up: it has an embedding, or is given whole numbers."""
+    if any(isinstance(module, nn.Embedding | nn.EmbeddingBag) for module in model.modules()):
+        return True
+    return any(tensor.dtype in (torch.int32, torch.int64) for tensor in tensors_in(call))
 
 
 class RangeCheck(TorchFunctionMode):

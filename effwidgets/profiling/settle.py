@@ -7,7 +7,7 @@ zero, or off by exactly what a known fault makes of the shapes of that call.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -151,12 +151,14 @@ def _same_by_others(left: list[Work], others: list[Work], items: Items) -> list[
 def _absent(work: Work, zero: Iterable[str], place: _Place) -> None:
     """Explain an operation of ours that has no number at all on their side."""
     side, macs = place.side, work.macs or 0
-    op = _culprit(work.op, [*zero, *side.missing.get(place.layer, ())])
+    op = _culprit(work.op, [*zero, *_plain(side.missing.get(place.layer, ()))])
     path = place.layer
-    while op is None and path and (path in side.idle or work.op not in FUSED_LAYERS):
+    while op is None and path:
+        # A layer that was never called may be inside a fused one above; a hook's work may stand at the caller.
         path = path.rpartition(".")[0]
-        above = [*side.missing.get(path, ()), *_zeros(side, path)]
-        op = _culprit(work.op, [name for name in above if name in FUSED_LAYERS or name == work.op])
+        above = [*_plain(side.missing.get(path, ())), *_zeros(side, path)]
+        fused = FUSED_LAYERS if place.layer in side.idle else frozenset()
+        op = _culprit(work.op, [name for name in above if name in fused or name == work.op])
     if op is not None:
         place.items.add(reason_of(op), op, macs)
     elif not work.alive:
@@ -167,7 +169,10 @@ def _zeros(side: Side, layer: str) -> list[str]:
     return [work.op for work in side.works if work.layer == layer and not work.theirs]
 
 
+def _plain(names: Iterable[str]) -> list[str]:
+    return [name.removeprefix("aten::") for name in names]
+
+
 def _culprit(ours: str, theirs: Iterable[str]) -> str | None:
-    names = Counter(name.removeprefix("aten::") for name in theirs)
-    fitting = [name for name in names if makes(name, ours)]
+    fitting = [name for name in dict.fromkeys(theirs) if makes(name, ours)]
     return next((name for name in fitting if name == ours), fitting[0] if fitting else None)

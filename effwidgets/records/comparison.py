@@ -199,10 +199,10 @@ class Comparison(Shown, Record):
         return "\n".join([*lines, *(f"  ! {warning}" for warning in self.warnings)])
 
     def __repr__(self) -> str:
-        count = sum(1 for _ in self.places())
-        change = self.change
+        count, change = sum(1 for _ in self.places()), self.change
+        differ = "place differs" if count == 1 else "places differ"
         return (
-            f"Comparison({self.before.model} and {self.after.model}: {count} place{' differs' if count == 1 else 's differ'}, "
+            f"Comparison({self.before.model} and {self.after.model}: {count} {differ}, "
             f"{_signed(change.params)} params, {_signed(change.macs)} MACs, "
             f"{_signed(change.saved_bytes, unit='B')} saved for backward)"
         )

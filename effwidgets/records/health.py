@@ -38,6 +38,7 @@ class Activity(Record):
         units: how many there are.
         dead: units that pass on nothing.
         saturated: units that stand at a limit.
+        flat: share of all single values that are off or at a limit; about a half is usual behind a ReLU.
         seen: values of one unit that were looked at (samples times positions).
     """
 
@@ -48,6 +49,7 @@ class Activity(Record):
     units: int
     dead: int
     saturated: int
+    flat: float
     seen: int
 
 

@@ -29,8 +29,8 @@ BUDGETS: Final = (
     "backward_macs",
     "elementwise_ops",
 )
-"""What `Sweep.largest` takes a budget of. "inference_bytes" and "training_bytes" are the parameters and buffers with the
-peak beside them, which is what a device must hold."""
+"""What `Sweep.largest` takes a budget of. "inference_bytes" and "training_bytes" are the parameters and buffers
+with the peak beside them, which is what a device must hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -120,7 +120,10 @@ class Growth(Record):
     def at(self, size: int) -> float | None:
         """Return the value that the formula gives at ``size``; None below ``since``, and where there is no formula.
 
-        >>> Growth(quantity="macs", kind="linear", coefficients=((2, 1), (3, 1)), since=1, points=3, first=5, last=8).at(10)
+        >>> found = Growth(
+        ...     quantity="macs", kind="linear", coefficients=((2, 1), (3, 1)), since=1, points=3, first=5, last=11
+        ... )
+        >>> found.at(10)
         32
         """
         if size < self.since:

@@ -99,5 +99,5 @@ def sweep(  # noqa: PLR0913  a verb of the package: the four axes exclude each o
     session = session_of(model)
     axis = axis_of({"batch": batch, "resolution": resolution, "sequence": sequence, "sizes": sizes}, dims)
     named = dataclasses.replace(options or ProfileOptions(), origin=session.name)
-    made = inputs if callable(inputs) and not isinstance(inputs, nn.Module) else session.call(inputs)
+    made: Inputs | InputsAt = inputs if callable(inputs) else session.call(inputs)
     return sweep_model(model, made, axis, options=named)

@@ -33,7 +33,8 @@ def draw_figure(health: Health) -> Any:
             x=places,
             y=values,
             name=title,
-            mode="lines+markers",
+            # Weights and scales of norms take turns: a line between their norms would only go up and down.
+            mode="lines+markers" if key == "signal_norm" else "markers",
             connectgaps=True,
             line={"color": colour, "width": 1.5},
             marker={"symbol": symbol, "size": 7},
@@ -77,7 +78,9 @@ def _lay_out(figure: Any, health: Health, names: list[str]) -> None:
     figure.update_xaxes(
         tickmode="array", tickvals=list(range(len(names))), ticktext=names, automargin=True, row=2, col=1
     )
-    figure.update_yaxes({**axis, "type": "log", "exponentformat": "power", "title": {"text": "Norm"}}, row=1, col=1)
+    figure.update_yaxes(
+        {**axis, "type": "log", "dtick": 1, "exponentformat": "power", "title": {"text": "Norm"}}, row=1, col=1
+    )
     figure.update_yaxes({**axis, "range": [0, 100], "ticksuffix": "%", "title": {"text": "Units"}}, row=2, col=1)
 
 

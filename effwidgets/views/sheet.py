@@ -32,7 +32,8 @@ def frame(columns: Sequence[Field], facts: dict[str, Any]) -> Any:
     """Return a ``pandas.DataFrame``; ``facts`` about all of it become its ``attrs``."""
     import pandas as pd
 
-    table = pd.DataFrame({one.name: pd.array(list(one.cells), dtype=_DTYPES[one.kind]) for one in columns})
+    series: Any = pd.Series  # its types know a dtype only where it is written out
+    table = pd.DataFrame({one.name: series(list(one.cells), dtype=_DTYPES[one.kind]) for one in columns})
     table.attrs.update(facts)
     return table
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from effwidgets.views.page import bar, card, esc, notes, tag
+from effwidgets.views.page import bar, card, esc, tag
 from effwidgets.views.sweep_rows import COSTS, LayerRow, SizeRow, SweepPayload
 from effwidgets.views.words import amount, clip, share
 
@@ -84,4 +84,5 @@ def _layers(data: SweepPayload) -> str:
 def _layer(row: LayerRow) -> str:
     name = esc(clip(row["layer"], 60)) or "the model itself"
     cells = f'<td class="q">{COSTS[row["key"]]}</td><th scope="row" title="{esc(row["layer"])}">{name}</th>'
-    return f'<tr>{cells}<td class="n">{row["share"]:.0%}{bar(row["share"])}</td><td><code>{esc(row["formula"])}</code></td></tr>'
+    part = f'<td class="n">{row["share"]:.0%}{bar(row["share"])}</td>'
+    return f"<tr>{cells}{part}<td><code>{esc(row['formula'])}</code></td></tr>"

@@ -43,9 +43,12 @@ def _remark(whole: Latency, shown_s: float) -> str:
         return ""
     share = f"{1 - residual_s / median_s:.0%} of the whole forward"  # together, before scaling
     if residual_s >= 0:
-        left = f"the residual of {seconds_text(residual_s)} is cold caches, memory and what stands between layers"
+        left = (
+            f"the residual of {seconds_text(residual_s)} is what only a whole run meets: cold caches, allocation, "
+            "a busy machine"
+        )
     else:
-        left = f"{seconds_text(-residual_s)} more than it, as other work does not hide them"
+        left = f"{seconds_text(-residual_s)} more than it"
     # The layers add up to the whole to the last digit but for rounding, or were left as they are.
     scaled = abs(shown_s / median_s - 1) < 1e-6
     how = "scaled to the whole" if scaled else "not scaled to the whole, as some have no time"

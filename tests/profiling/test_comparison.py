@@ -188,7 +188,9 @@ def latency(median: float, iqr: float = 0.0) -> Latency:
 def test_other_inputs_modes_machines_and_optimizers_are_warnings():
     model = net(nn.Linear(8, 8))
     before = dataclasses.replace(looked(model), train=False, latency=latency(1.0))
-    place = dataclasses.replace(before.environment, device="cuda:0", torch="9.9", threads=before.environment.threads + 1)
+    place = dataclasses.replace(
+        before.environment, device="cuda:0", torch="9.9", threads=before.environment.threads + 1
+    )
     memory = dataclasses.replace(before.memory, optimizer="adam")
     other = dataclasses.replace(before, environment=place, memory=memory, train=True, latency=latency(2.0, 1.9))
     told = compare(before, other).warnings

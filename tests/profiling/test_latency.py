@@ -306,7 +306,7 @@ def test_copies_of_a_deep_chain_are_never_alive_together(monkeypatch):
 def test_what_the_forward_raises_names_the_layer():
     model = nn.Sequential(nn.Embedding(4, 3), nn.Linear(3, 2))
     with pytest.raises(ModelError, match=r"Sequential failed in layer '0' while its time was measured: IndexError"):
-        timed(model, torch.tensor([[9]]))
+        measure_latency(model, as_call(torch.tensor([[9]])))
 
 
 def test_a_model_on_meta_has_no_time_and_a_note_says_so():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 
 import pytest
@@ -263,10 +264,7 @@ def test_training_mode_has_other_norms_and_no_fused_path():
 
 
 def test_an_unbroken_sum_hides_nothing_when_our_own_run_is_not_borne_out(monkeypatch):
-    import effwidgets.profiling.reconcile  # noqa: F401
-    import sys
-
-    room = sys.modules["effwidgets.profiling.reconcile"]
+    room = sys.modules["effwidgets.profiling.reconcile"]  # the package gives the function under this name
     monkeypatch.setattr(room, "ledger_of", lambda *_, **__: [])
     found = reconcile(nn.Sequential(nn.LSTM(8, 16)), t(4, 2, 8), with_="flop_counter")
     assert items(found, "flop_counter") == {(UNEXPLAINED, ""): 8 * 64 * 24}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 import torch
+from torch import nn
 
-from effwidgets.search.gate import own_threads
+from effwidgets.profiling.alone import alone, working
+from effwidgets.search.gate import Gate, own_threads
 
 
 @pytest.fixture
@@ -67,3 +70,26 @@ def test_a_search_is_no_reason_to_change_what_the_main_thread_was_set_to():
         assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == 1
     search.end()
+
+
+def test_a_search_stands_still_at_its_next_forward_while_a_time_is_measured():
+    gate, model, forwards, over = Gate(), nn.Identity(), [], threading.Event()
+
+    def search():
+        with working(), gate.guard(model):
+            while not over.is_set():
+                forwards.append(model(None))
+                time.sleep(0.001)
+
+    thread = threading.Thread(target=search, daemon=True)
+    thread.start()
+    while not forwards:
+        time.sleep(0.001)
+    with alone() as undisturbed:
+        assert undisturbed
+        before = len(forwards)
+        time.sleep(0.05)
+        assert len(forwards) <= before + 1  # the forward itself may be waiting between its hook and the list
+    over.set()
+    thread.join(10)
+    assert len(forwards) > before

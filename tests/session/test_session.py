@@ -17,6 +17,7 @@ from torch import nn
 import effwidgets
 from effwidgets import SearchOptions, explore, session_of
 from effwidgets.errors import EffError, InputError
+from effwidgets.profiling.alone import alone
 from effwidgets.records import COMMANDS, Command, Plan, settings
 from effwidgets.session import PUBLISHER, Session
 from effwidgets.widgets.board import BOARD
@@ -285,3 +286,13 @@ def test_a_newer_search_cancels_the_older_and_a_study_that_nobody_holds_is_forgo
 def test_a_cancel_with_nothing_running_stops_nothing_later(model: nn.Module, x: torch.Tensor) -> None:
     send(session_of(model), "cancel")
     assert len(effwidgets.suggest(model, x)) > 0
+
+
+def test_a_command_of_a_screen_waits_while_a_time_is_measured(model: nn.Module, x: torch.Tensor) -> None:
+    session = session_of(model)
+    effwidgets.profile(model, x)
+    with alone():
+        send(session, "suggest", goal="macs")
+        time.sleep(0.2)
+        assert session.desk is None
+    until(lambda: session.desk is not None)

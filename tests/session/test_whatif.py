@@ -33,7 +33,7 @@ def test_something_else_than_a_profile_is_answered_with_the_right_door(model, x,
 
 
 def test_what_apply_returned_is_answered_with_its_two_profiles(model, x):
-    with pytest.raises(InputError, match="compare\\(applied.before, applied.profile\\)"):
+    with pytest.raises(InputError, match=r"compare\(applied.before, applied.profile\)"):
         effwidgets.compare(effwidgets.apply(model, STEP, x), effwidgets.profile(model, x))
 
 
