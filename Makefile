@@ -68,6 +68,7 @@ build/.environment: pyproject.toml .ci/constraints.txt
 	@command -v npm >/dev/null || { echo "effwidgets needs node 20 or newer, with npm, to build its front end."; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) torch
+	@rm -f effwidgets/labextension/install.json  # linked into the environment, where pip means to write it anew
 	SKIP_JUPYTER_BUILDER=1 $(PIP) --editable '.[lab,test,dask,dev]'
 	@mkdir -p build && touch $@
 

@@ -14,7 +14,7 @@ from effwidgets.errors import (
     UnknownNameError,
     VerifyError,
 )
-from effwidgets.profiling import Call, ProfileOptions, ReconcileOptions
+from effwidgets.profiling import Call, ProfileOptions, ReconcileOptions, on_meta
 from effwidgets.records import (
     VIEWS,
     Candidate,
@@ -116,6 +116,7 @@ __all__ = [
     "health",
     "load",
     "load_ipython_extension",
+    "on_meta",
     "preview",
     "profile",
     "reconcile",

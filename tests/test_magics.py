@@ -54,6 +54,17 @@ def test_the_measured_time_is_on_every_page(names: dict[str, Any]) -> None:
     assert "Latency" not in effdl("profile model x", names=names)._repr_mimebundle_()["text/plain"]
 
 
+def test_reconcile_matches_the_counters_that_are_named(names: dict[str, Any]) -> None:
+    found = effdl("reconcile model x", names=names)
+    assert [peer.peer for peer in found.peers] == ["fvcore", "flop_counter"]
+    assert found.ours == 4 * (32 * 32 + 32 * 8) == found.peers[0].flops
+    both = effdl("reconcile model x --with flop_counter_meta --backward", names=names)
+    assert [peer.peer for peer in both.peers] == ["flop_counter_meta"]
+    assert both.backward
+    with pytest.raises(UnknownNameError, match="fvcore"):
+        effdl("reconcile model x --with fvcor", names=names)
+
+
 def test_the_whole_way_by_words(names: dict[str, Any], tmp_path: Path) -> None:
     found = effdl("suggest model x --goal params", names=names)
     assert isinstance(found, Suggestions)

@@ -1,10 +1,12 @@
 """A model and what it is called with in, a `Profile` out; the model as it was."""
 
+from effwidgets.profiling.build import on_meta
 from effwidgets.profiling.calls import Call, Inputs, as_call, batch_of, run, shapes_of
 from effwidgets.profiling.coupling import groups_of
 from effwidgets.profiling.profile import ProfileOptions, parameters_only, profile, profile_shadow
 from effwidgets.profiling.reconcile import PEERS, ReconcileOptions, reconcile
 from effwidgets.profiling.shadow import Shadow, make_shadow, share
+from effwidgets.profiling.sparsity import Zeros, sparsity_of, zeros_of
 
 __all__ = [
     "PEERS",
@@ -13,10 +15,12 @@ __all__ = [
     "ProfileOptions",
     "ReconcileOptions",
     "Shadow",
+    "Zeros",
     "as_call",
     "batch_of",
     "groups_of",
     "make_shadow",
+    "on_meta",
     "parameters_only",
     "profile",
     "profile_shadow",
@@ -24,4 +28,6 @@ __all__ = [
     "run",
     "shapes_of",
     "share",
+    "sparsity_of",
+    "zeros_of",
 ]

@@ -63,6 +63,8 @@ class Work:
 class Answer:
     """What an operation returned: for each output its make, and the input whose storage it shares (or None).
 
+    An output that is returned a second time has no make and the place of the first in place of an input.
+
     Attributes:
         same: which input is returned as it is, by an operation in place; None for others.
         into: list or tuple for several outputs, None for one.
@@ -181,12 +183,15 @@ class Answers:
         """Return what an answer says, as new fake tensors; storages that are new are added to ``fresh``."""
         if answer.same is not None:
             return tensors[answer.same]
-        found = [self._output(make, source, tensors, fresh) for make, source in answer.outputs]
+        found: list[torch.Tensor | None] = []
+        for make, source in answer.outputs:
+            if make is None:
+                found.append(None if source is None else found[source])
+            else:
+                found.append(self._output(make, source, tensors, fresh))
         return found[0] if answer.into is None else answer.into(found)
 
-    def _output(self, make: Make | None, source: int | None, tensors: Any, fresh: Any) -> torch.Tensor | None:
-        if make is None:
-            return None
+    def _output(self, make: Make, source: int | None, tensors: Any, fresh: Any) -> torch.Tensor:
         if source is not None:
             return self.fake(make, tensors[source].untyped_storage())
         fake = self._fakes.fresh(make.shape, make.stride, make.dtype, make.device)
@@ -230,8 +235,9 @@ class Answers:
             sources.setdefault(tensor.untyped_storage()._cdata, place)
         found: list[tuple[Make | None, int | None]] = []
         for out in outs:
-            if out is None:
-                found.append((None, None))
+            again = next((place for place, other in enumerate(outs[: len(found)]) if other is out), None)
+            if out is None or again is not None:
+                found.append((None, None if out is None else again))
                 continue
             make = self.make_of(out) if isinstance(out, torch.Tensor) else None
             if make is None or any(out is tensor for tensor in tensors):

@@ -183,10 +183,10 @@ def _is_whole(tensor: torch.Tensor) -> bool:
 
 def _overlapping(state: Mapping[str, torch.Tensor], names: list[str]) -> list[list[str]]:
     """Return the tensors of one storage in groups that lie over one another."""
-    spans = []
+    spans: list[tuple[int, int, str]] = []
     for name in names:
         tensor = state[name]
-        start = tensor.storage_offset() * tensor.element_size()
+        start = int(tensor.storage_offset()) * tensor.element_size()
         reach = sum((size - 1) * step for size, step in zip(tensor.shape, tensor.stride(), strict=True)) + 1
         spans.append((start, start + reach * tensor.element_size(), name))
     groups: list[list[str]] = []

@@ -57,8 +57,9 @@ def on_meta(build: Callable[[], _Model], *, dtype: torch.dtype | None = None) ->
         InputError: ``build`` is not a function that returns a module, or ``dtype`` is not a floating-point one.
         ModelError: the builder raised.
 
+    >>> from effwidgets.profiling import profile
     >>> model = on_meta(lambda: nn.Linear(100_000, 1_000_000), dtype=torch.bfloat16)
-    >>> profile(model, torch.zeros(1, 100_000)).cost.param_bytes
+    >>> profile(model, torch.zeros(1, 100_000, dtype=torch.bfloat16)).cost.param_bytes
     200002000000
     """
     if isinstance(build, nn.Module) or not callable(build):
@@ -92,7 +93,7 @@ class _Building(TorchFunctionMode):
         from torch.utils._device import _device_constructors
 
         self._dtype = dtype
-        self._makers = _device_constructors()  # type: ignore[no-untyped-call]
+        self._makers = _device_constructors()
         self._spoiled: set[int] = set()
         self._kept: list[torch.Tensor] = []  # keeps storages, so that no address is used twice
 

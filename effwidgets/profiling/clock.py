@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 
-__all__ = ["Clock"]
+from effwidgets.profiling.failures import python_random_kept
+
+__all__ = ["Clock", "same_random"]
 
 
 class Clock:
@@ -31,6 +34,11 @@ class Clock:
         self._events = only if only is not None and only.type == "cuda" else None
         self.cuda = sorted({torch.device(name).index or 0 for name in self._waited if name.startswith("cuda")})
         """Numbers of the CUDA devices."""
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether all the work is done by the processor."""
+        return not self._waited
 
     @property
     def by_events(self) -> bool:
@@ -75,3 +83,12 @@ class Clock:
                 module.synchronize()  # there is one, and it has no number
             else:
                 module.synchronize(name)
+
+
+@contextmanager
+def same_random(clock: Clock) -> Iterator[None]:
+    """Put the random states back afterwards: also in eval mode, as some forwards draw numbers whatever the mode."""
+    # Each run draws the same numbers, so each takes the same way; what repeats draw, the run does not miss. Not by
+    # generators of its own (`Dice`), as elsewhere beside the main thread: the time of that mode would be measured too.
+    with python_random_kept(), torch.random.fork_rng(devices=clock.cuda):
+        yield

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from effwidgets.profiling.calls import tensors_in
 
@@ -52,7 +53,18 @@ class Copier:
         # A cache of keys and values, an output of transformers, a packed sequence: whatever it is, with its tensors.
         for tensor in tensors_in(value):
             self._copy(tensor, memo)
-        return copy.deepcopy(value, {**self._kept, **memo})
+        with _Deep():
+            return copy.deepcopy(value, {**self._kept, **memo})
+
+
+class _Deep(TorchFunctionMode):
+    """Lets `copy.deepcopy` copy the tensors inside of objects as others are, also those with a history."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.Tensor.__deepcopy__:
+            tensor, memo = args
+            return memo.setdefault(id(tensor), copy_tensor(tensor))
+        return func(*args, **(kwargs or {}))
 
 
 def copy_tensor(tensor: torch.Tensor) -> torch.Tensor:

@@ -42,7 +42,7 @@ def disk(model: nn.Module, *, file: str = "model.pt", compress: bool = True) -> 
 
     >>> found = disk(nn.Linear(64, 64))
     >>> found.data_bytes, found.safetensors_bytes
-    (16640, 16792)
+    (16640, 16776)
     """
     check_module(model)
     if not isinstance(file, str):
@@ -53,18 +53,7 @@ def disk(model: nn.Module, *, file: str = "model.pt", compress: bool = True) -> 
     notes: list[str] = []
     sizes = {key: storage.nbytes() for key, (_, storage) in storages.items()}
     data = sum(sizes.values())
-    empty = any(storage.device.type == "meta" for _, storage in storages.values())
-    saved = packed = None
-    if empty:
-        notes.append(
-            "The model stands on meta and has no numbers: what torch.save writes and how it compresses are not known."
-        )
-    else:
-        saved = _saved(state, file, notes)
-        packed = _packed(storages) if compress else None
-    if any(storage_of(tensor) is None for tensor in tensors_in(state)):
-        notes.append("Tensors without a storage of their own (sparse) count in the saved file alone.")
-        packed = None
+    saved, packed = _read(state, file, storages if compress else None, notes)
     whole = None if packed is None or saved is None else saved - data + sum(packed.values())
     return DiskBytes(
         model=type(model).__name__,
@@ -80,6 +69,22 @@ def disk(model: nn.Module, *, file: str = "model.pt", compress: bool = True) -> 
 
 
 _Storages = dict[int, tuple[str, torch.UntypedStorage]]
+
+
+def _read(
+    state: Mapping[str, Any], file: str, storages: _Storages | None, notes: list[str]
+) -> tuple[int | None, dict[int, int] | None]:
+    """Return the size of the saved file, and that of each storage compressed; None where it is not known."""
+    if any(tensor.is_meta for tensor in tensors_in(state)):
+        notes.append(
+            "The model stands on meta and has no numbers: what torch.save writes and how it compresses are not known."
+        )
+        return None, None
+    saved = _saved(state, file, notes)
+    if any(storage_of(tensor) is None for tensor in tensors_in(state)):
+        notes.append("Tensors without a storage of their own (sparse) count in the saved file alone.")
+        return saved, None
+    return saved, None if storages is None else _packed(storages)
 
 
 def _state_of(model: nn.Module) -> Mapping[str, Any]:
@@ -135,7 +140,7 @@ def _deflated(storage: torch.UntypedStorage) -> int:
     packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
     size = 0
     for start in range(0, len(entries), _CHUNK):
-        size += len(packer.compress(entries[start : start + _CHUNK].numpy()))
+        size += len(packer.compress(entries[start : start + _CHUNK].numpy().data))
     return size + len(packer.flush())
 
 

@@ -61,6 +61,11 @@ def _advice(module: nn.Module, call: Call, text: str) -> str:
         )
     if isinstance(module, nn.modules.batchnorm._BatchNorm | nn.modules.instancenorm._InstanceNorm):
         return f"This layer takes (batch, {module.num_features} channels, ...): check the input's shape."
+    if isinstance(module, nn.Embedding | nn.EmbeddingBag) and "range" in text:
+        return (
+            f"This layer takes whole numbers from 0 to {module.num_embeddings - 1}: look for a word outside of the "
+            "vocabulary, or a sequence longer than the table of positions."
+        )
     if isinstance(module, nn.Embedding):
         return f"This layer takes whole numbers from 0 to {module.num_embeddings - 1} (int64): check the input's dtype."
     return "Call the model with the same inputs yourself; once that runs, so does the profile."

@@ -64,6 +64,12 @@ def findings_of(
 ) -> tuple[Finding, ...]:
     """Return what a reader should know, the gravest first.
 
+    Said are: units that are dead or saturated from a tenth of a layer on, where at least 32 values of each were seen
+    (or all of them are); a gradient that is 1,000 times smaller or larger at the first quarter of the layers with
+    matrices than at the last, a problem from a million on; outputs that grow or shrink by 10,000; gradients that are
+    zero or missing; whatever is not finite. These bounds are ours, wide enough that models at their usual first weights
+    pass.
+
     Args:
         pulses: the modules.
         activities: the activation functions.

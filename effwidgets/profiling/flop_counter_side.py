@@ -79,7 +79,8 @@ def flop_counter(model: nn.Module, call: Call, *, train: bool, backward: bool, m
             return _count(_on_meta(model), map_tensors(call, _meta_tensor), train=train, backward=backward)
         with real_stand_in(model, call) as (copy, given):
             for tensor, twin in zip(tensors_in(call), tensors_in(given), strict=True):
-                twin.requires_grad_(tensor.requires_grad)
+                if tensor.requires_grad:
+                    twin.requires_grad_()
             return _count(copy, given, train=train, backward=backward)
 
 

@@ -85,6 +85,8 @@ def _truth(op: str, inputs: list[Any], outputs: list[Any], theirs: int) -> tuple
 
 def _einsum(equation: str, shapes: list[Shape], theirs: int) -> tuple[int | None, str, int]:
     equation = equation.replace(" ", "")
+    if len(shapes) == 1:
+        return 0, "einsum_elementwise", theirs
     if len(shapes) != 2 or "." in equation or "->" not in equation:
         return None, "einsum_order", 0
     terms, kept = equation.partition("->")[0].split(","), set(equation.partition("->")[2])

@@ -13,7 +13,8 @@ from fractions import Fraction
 from typing import Final, TypeAlias
 
 from effwidgets.records import Cost, Profile
-from effwidgets.records.sweeps import BUDGETS, Growth, GrowthKind, SweepPoint
+from effwidgets.records.growth import Growth, GrowthKind
+from effwidgets.records.sweeps import BUDGETS, SweepPoint
 
 __all__ = ["growth_of", "growths_of_layers", "growths_of_model"]
 

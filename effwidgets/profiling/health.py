@@ -18,7 +18,7 @@ from effwidgets.profiling.calls import Call, Inputs, as_call, map_tensors, run, 
 from effwidgets.profiling.failures import is_empty, model_error, real_stand_in
 from effwidgets.profiling.findings import Pulse, findings_of
 from effwidgets.profiling.losses import Loss, loss_of
-from effwidgets.profiling.recorder import Recorder
+from effwidgets.profiling.recorder import Recorder, Tally
 from effwidgets.profiling.shadow import check_module
 from effwidgets.records import Gradient, Health, LayerHealth
 
@@ -58,13 +58,7 @@ def health(
     """
     check_module(model)
     call = as_call(inputs)
-    if is_empty(model, call):
-        raise InputError(
-            f"The {type(model).__name__} or its inputs stand on meta and have no numbers, so nothing can be said about "
-            "their health. Build it with weights, and call it with a real batch."
-        )
-    if loss is not None and not callable(loss):
-        raise InputError(f"loss is {type(loss).__name__}; a function of the outputs was expected.")
+    _check(model, call, loss)
     with _disable_current_modes(), real_stand_in(model, call) as (copy, copied):
         with torch.inference_mode(mode=False):
             goal = map_tensors(target, lambda tensor: tensor.detach().clone())
@@ -75,6 +69,16 @@ def health(
             said, value = loss_of(look.outputs, loss, goal)
             look.backward(value)
         return look.record(said, value, train=train)
+
+
+def _check(model: nn.Module, call: Call, loss: object) -> None:
+    if is_empty(model, call):
+        raise InputError(
+            f"The {type(model).__name__} or its inputs stand on meta and have no numbers, so nothing can be said about "
+            "their health. Build it with weights, and call it with a real batch."
+        )
+    if loss is not None and not callable(loss):
+        raise InputError(f"loss is {type(loss).__name__}; a function of the outputs was expected.")
 
 
 @dataclass(slots=True)
@@ -99,7 +103,7 @@ class _Look:
         self.pulses = {name: Pulse(name, type(module).__name__) for name, module in self.model.named_modules()}
         recorder = Recorder(self.model)
         try:
-            with recorder.watching(), self._watching(), self.watch.mode():
+            with recorder.watching(), self._watching(recorder), self.watch.mode():
                 self.outputs = run(self.model, call)
         except EffError:
             raise
@@ -121,11 +125,11 @@ class _Look:
             self.failed = True
 
     @contextmanager
-    def _watching(self) -> Iterator[None]:
+    def _watching(self, recorder: Recorder) -> Iterator[None]:
         handles = []
         try:
             for name, module in self.model.named_modules():
-                eyes = _Eyes(self, self.pulses[name])
+                eyes = _Eyes(self, self.pulses[name], recorder.tallies[name])
                 handles.append(module.register_forward_pre_hook(eyes.enter, with_kwargs=True))
                 handles.append(module.register_forward_hook(eyes.leave, always_call=True))
             yield
@@ -192,15 +196,17 @@ class _Look:
 class _Eyes:
     """The two hooks of one module."""
 
-    __slots__ = ("_look", "_pulse")
+    __slots__ = ("_look", "_pulse", "_tally")
 
-    def __init__(self, look: _Look, pulse: Pulse) -> None:
+    def __init__(self, look: _Look, pulse: Pulse, tally: Tally) -> None:
         self._look = look
         self._pulse = pulse
+        self._tally = tally
 
     def enter(self, _module: nn.Module, args: Any, kwargs: Any) -> None:
         look = self._look
         pulse = self._pulse
+        self._tally.inputs = shapes_of((args, kwargs))  # what a message says where the forward fails
         if pulse.calls == 0:
             look.order += 1
             pulse.order = look.order

@@ -49,7 +49,8 @@ _VIEWS = _words(
 # What ends in "_copy" moves too.
 _MOVES = _words(
     """
-    clone _lazy_clone copy _to_copy _copy_from _copy_from_and_resize contiguous cat _chunk_cat stack _stack hstack
+    clone _lazy_clone copy _foreach_copy _foreach_zero _to_copy _copy_from _copy_from_and_resize contiguous cat
+    _chunk_cat stack _stack hstack
     vstack index _unsafe_index _unsafe_masked_index index_select gather take take_along_dim embedding constant_pad_nd
     pad reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d replication_pad3d roll
     rot90 flip repeat repeat_interleave masked_select put index_put _index_put_impl _unsafe_index_put
@@ -135,7 +136,7 @@ _ONE_DTYPE = _words(
 
 
 # A fake table has no entries to miss: what is looked up is compared with its size.
-_LOOK_UPS = _words("embedding _embedding_bag _embedding_bag_forward_only index_select")
+_LOOK_UPS = _words("embedding _embedding_bag _embedding_bag_forward_only index_select index _unsafe_index")
 
 # Their numbers are whatever stood there.
 _BLANK = _words("empty empty_like empty_strided empty_permuted new_empty new_empty_strided")

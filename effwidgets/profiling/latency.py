@@ -18,9 +18,9 @@ from torch import nn
 from effwidgets.errors import EffError, ModelError
 from effwidgets.profiling.alone import alone
 from effwidgets.profiling.calls import Call, batch_of, tensors_in
-from effwidgets.profiling.clock import Clock
+from effwidgets.profiling.clock import Clock, same_random
 from effwidgets.profiling.failures import is_empty
-from effwidgets.profiling.leaves import Bench, Own, same_random
+from effwidgets.profiling.leaves import Bench, Own
 from effwidgets.profiling.shadow import copy_tree
 from effwidgets.records import Latency, LayerProfile, Profile
 
@@ -30,8 +30,10 @@ _WARM_UP: Final = 3
 _FEWEST: Final = 10
 _MOST: Final = 200
 _ENOUGH_S: Final = 0.5  # of measuring; a fast model is repeated until then
-_ROUNDS: Final = 3  # a disturbance that passes is in a part of the whole's runs and in a part of each layer's
-_SLOW_S: Final = 1.0  # a forward from here on is measured in one round
+_ROUNDS: Final = 5  # a disturbance that passes is in a part of the whole's runs and in a part of each layer's
+_SLOW_S: Final = 1.0  # of one forward; from here on it is repeated less
+_FEWEST_SLOW: Final = 4
+_ROUNDS_SLOW: Final = 2
 _NAMED: Final = 4
 
 
@@ -100,7 +102,7 @@ def _timed(
 ) -> Iterator[LayerProfile]:
     def scaled(own: Own) -> Latency:
         return replace(
-            whole, median_s=scale * own.seconds, iqr_s=scale * own.iqr_s, repeats=own.repeats, residual_s=None
+            whole, median_s=scale * own.seconds, iqr_s=scale * own.iqr_s, repeats=own.repeats, residual_s=None, ran=None
         )
 
     inside: dict[str, list[Own]] = {layer.name: [] for layer in layers}
@@ -168,6 +170,7 @@ def _measure(model: nn.Module, call: Call, *, train: bool = False, layers: bool 
         device=str(devices[0]),
         threads=torch.get_num_threads(),
         batch=batch_of(call),
+        ran=min(1.0, bench.ran_s / sum(times)) if clock.on_cpu else None,
     )
     own = bench.own() if layers else {}
     return _Measured(whole, own, dict(bench.failed), bench.called, undisturbed)
@@ -177,11 +180,12 @@ def _times(bench: Bench, *, layers: bool) -> list[float]:
     """Time the whole in rounds, and the layers in between where they are asked for."""
     bench.scout()
     slow = min(bench.whole() for _ in range(_WARM_UP - 1)) > _SLOW_S
-    rounds = 1 if slow else _ROUNDS
+    rounds, fewest = (_ROUNDS_SLOW, _FEWEST_SLOW) if slow else (_ROUNDS, _FEWEST)
+    bench.ran_s = 0.0
     times: list[float] = []
     for number in range(1, rounds + 1):
-        fewest, most, enough_s = (part * number / rounds for part in (_FEWEST, _MOST, _ENOUGH_S))
-        while len(times) < fewest or (sum(times) < enough_s and len(times) < most):
+        part = number / rounds
+        while len(times) < part * fewest or (sum(times) < part * _ENOUGH_S and len(times) < part * _MOST):
             times.append(bench.whole())
         if layers:
             bench.round()

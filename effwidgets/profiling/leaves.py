@@ -16,23 +16,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
-import torch
 from torch import nn
 
 from effwidgets.errors import EffError
-from effwidgets.profiling.calls import Call, tensors_in
-from effwidgets.profiling.clock import Clock
-from effwidgets.profiling.copies import Copier
-from effwidgets.profiling.failures import python_random_kept
+from effwidgets.profiling.calls import Call, map_tensors, tensors_in
+from effwidgets.profiling.clock import Clock, same_random
+from effwidgets.profiling.copies import Copier, copy_tensor
 from effwidgets.profiling.watched import put_forward, watched
 
-__all__ = ["Bench", "Own", "same_random"]
+__all__ = ["Bench", "Own"]
 
-_FEWEST: Final = 3  # repeats of one call in one round
-_MOST: Final = 40
-_ENOUGH_S: Final = 0.004  # of one call in one round
+_FEWEST: Final = 2  # repeats of one call in one round
+_MOST: Final = 16
+_ENOUGH_S: Final = 0.002  # of one call in one round
 _ROOM_BYTES: Final = 512 * 2**20  # for the answers that parents wait for
 _PRICES: Final = 200
+_HAD: Final = 0.8  # of the processor: below, another program had it meanwhile
+_LEFT: Final = 3
 
 Place: TypeAlias = tuple[str, int]
 """A call: the path of the module, and which of its calls in one forward it is."""
@@ -85,14 +85,17 @@ class Bench:
         self._chains = frozenset(name for name, module in self._modules.items() if type(module) is nn.Sequential)
         self._inner: dict[Place, int] = {}  # how many calls stand directly inside each call
         self._given: dict[str, Callable[..., Any] | None] = {}  # forwards that modules had for themselves
-        self._samples: dict[Place, list[float]] = {}
+        self._samples: dict[Place, list[tuple[float, bool]]] = {}  # seconds, and whether nothing came in between
         self._counts: dict[str, int] = {}
+        self._calls: dict[str, int] = {}  # how often each module is called in one run
         self._stack: list[_Frame] = []
         self._script: deque[tuple[str, Any]] | None = None  # answers, while a parent is repeated
         self._entering = False
         self._room = _ROOM_BYTES
         self._timing = False
         self._price_s = 0.0
+        self.ran_s = 0.0
+        """Seconds of `whole` in which this thread had the processor."""
         self.failed: dict[str, str] = {}
         """Modules that could not be timed alone, and why."""
         self.at: str | None = None
@@ -102,6 +105,7 @@ class Bench:
         """Run once, and note which calls there are; a warm-up of the whole model at the same time."""
         self._price_s = self._price()
         self._run(timing=False)
+        self._calls = dict(self._counts)
 
     @property
     def called(self) -> frozenset[str]:
@@ -110,8 +114,18 @@ class Bench:
 
     def whole(self) -> float:
         """Run the model once as it is; return its seconds."""
-        args, kwargs = self._copier((self._call.args, dict(self._call.kwargs)))
-        return self._clock.time(self._model, args, kwargs)
+        args, kwargs = self._inputs()
+        before_s = time.thread_time()
+        seconds = self._clock.time(self._model, args, kwargs)
+        self.ran_s += time.thread_time() - before_s
+        return seconds
+
+    def _inputs(self) -> Any:
+        given = (self._call.args, dict(self._call.kwargs))
+        try:
+            return self._copier(given)
+        except Exception:  # noqa: BLE001  an object that cannot be copied is the caller's wish; its tensors stay theirs
+            return map_tensors(given, copy_tensor)
 
     def round(self) -> None:
         """Run once more, and repeat each call alone on the way."""
@@ -119,25 +133,28 @@ class Bench:
 
     def own(self) -> dict[str, Own]:
         """Return what each module takes itself; without those that `failed`, and those that were not called."""
+        of: dict[str, list[list[float]]] = {name: [] for name in self.called - self._chains - set(self.failed)}
+        for (name, _), times in self._samples.items():
+            if name in of:
+                of[name].append(_undisturbed(times))
         found: dict[str, Own] = {}
-        for name in sorted(self.called - self._chains - set(self.failed)):
-            samples = [times for (of, _), times in self._samples.items() if of == name]
-            if len(samples) < sum(of == name for of, _ in self._inner):
-                self.failed.setdefault(name, "another run called it less often")
-            elif all(len(times) > 1 for times in samples):
-                quarters = [statistics.quantiles(times, n=4) for times in samples]
-                found[name] = Own(
-                    seconds=sum(middle for _, middle, _ in quarters),
-                    iqr_s=sum((high - low) ** 2 for low, _, high in quarters) ** 0.5,
-                    repeats=min(map(len, samples)),
-                )
+        for name, samples in of.items():
+            if len(samples) < self._calls[name]:
+                self.failed[name] = "another run called it less often"
+                continue
+            quarters = [statistics.quantiles(times, n=4) for times in samples]
+            found[name] = Own(
+                seconds=sum(middle for _, middle, _ in quarters),
+                iqr_s=sum((high - low) ** 2 for low, _, high in quarters) ** 0.5,
+                repeats=min(map(len, samples)),
+            )
         return found
 
     def _run(self, *, timing: bool) -> None:
         self._counts.clear()
         self._stack.clear()
         self._timing, self._room, self.at = timing, _ROOM_BYTES, None
-        args, kwargs = self._copier((self._call.args, dict(self._call.kwargs)))
+        args, kwargs = self._inputs()
         with same_random(self._clock), self._wrapped():
             self._model(*args, **kwargs)
 
@@ -212,12 +229,9 @@ class Bench:
             self._script, self._entering = deque(copied), True
             return given
 
-        try:
-            if answers is not None and self._inner[frame.place] == len(answers):
-                self._time(frame.place, prepare)
-        finally:
-            self._script = None
-            self._room += frame.held_bytes
+        if answers is not None and self._inner[frame.place] == len(answers):
+            self._time(frame.place, prepare)
+        self._room += frame.held_bytes
 
     def _keep(self, above: _Frame, name: str, out: Any) -> None:
         if above.given is not None and above.answers is not None and self._hold(above, out):
@@ -240,19 +254,27 @@ class Bench:
         """Repeat one call, each time with what ``prepare`` makes for it; the first one warms up."""
         module, inner = self._modules[place[0]], self._inner[place]
         wrapper, price_s = vars(module)["forward"], inner * self._price_s
-        samples: list[float] = []
+        enough_s = _ENOUGH_S / self._calls[place[0]]  # a cell in a loop is not timed for minutes
+        samples: list[tuple[float, bool]] = []
+        spent_s = 0.0
         try:
             if not inner:
                 put_forward(module, self._given[place[0]])  # nothing stands between it and the clock
+                self._script = deque()
             with self._noted(place[0]), same_random(self._clock):
-                while len(samples) <= _FEWEST or (sum(samples) < _ENOUGH_S and len(samples) <= _MOST):
+                while len(samples) <= _FEWEST or (spent_s < enough_s and len(samples) <= _MOST):
                     args, kwargs = prepare()
-                    samples.append(max(0.0, self._clock.time(module, args, kwargs) - price_s))
+                    before_s = time.thread_time()
+                    seconds = self._clock.time(module, args, kwargs)
+                    had = time.thread_time() - before_s > _HAD * seconds or not self._clock.on_cpu
+                    samples.append((max(0.0, seconds - price_s), had))
+                    spent_s += seconds
                     if self._script:
                         raise _StrayedError("it took another way when it was repeated")
                 self._samples.setdefault(place, []).extend(samples[1:])
         finally:
             vars(module)["forward"] = wrapper
+            self._script = None
 
     @contextmanager
     def _noted(self, name: str) -> Iterator[None]:
@@ -278,10 +300,7 @@ class Bench:
         return min(times)
 
 
-@contextmanager
-def same_random(clock: Clock) -> Iterator[None]:
-    """Put the random states back afterwards: also in eval mode, as some forwards draw numbers whatever the mode."""
-    # Each run draws the same numbers, so each takes the same way; what repeats draw, the run does not miss. Not by
-    # generators of its own (`Dice`), as elsewhere beside the main thread: the time of that mode would be measured too.
-    with python_random_kept(), torch.random.fork_rng(devices=clock.cuda):
-        yield
+def _undisturbed(samples: list[tuple[float, bool]]) -> list[float]:
+    """Return the seconds of the runs in which nothing came in between; all where hardly one is like that."""
+    good = [seconds for seconds, had in samples if had]
+    return good if len(good) >= _LEFT else [seconds for seconds, _ in samples]

@@ -38,7 +38,8 @@ def loss_of(outputs: Any, loss: Loss | None, target: Any) -> tuple[str, torch.Te
     """
     if loss is not None:
         return _asked(outputs, loss, target)
-    ends = [tensor for tensor in tensors_in(outputs) if tensor.is_floating_point()]
+    every = (torch.view_as_real(tensor) if tensor.is_complex() else tensor for tensor in tensors_in(outputs))
+    ends = [tensor for tensor in every if tensor.is_floating_point()]
     if target is not None:
         return _by_target(ends, target)
     own = outputs.get("loss") if isinstance(outputs, Mapping) else getattr(outputs, "loss", None)

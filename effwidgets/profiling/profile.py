@@ -21,7 +21,7 @@ from effwidgets.profiling.recorder import Recorder
 from effwidgets.profiling.shadow import Shadow, check_module, make_shadow
 from effwidgets.profiling.tree import Tree
 from effwidgets.profiling.values import Values
-from effwidgets.records import Environment, Group, Memory, Profile, Uncounted
+from effwidgets.records import Environment, Group, LayerProfile, Memory, Profile, Uncounted
 
 __all__ = ["OPTIMIZERS", "ProfileOptions", "parameters_only", "profile", "profile_shadow"]
 
@@ -167,6 +167,9 @@ def _assemble(
             training_peak_bytes=None if training is None else training.held_peak_bytes + state,
             training_peak_at=None if training is None else training.held_peak_at,
             optimizer=None if training is None else options.optimizer,
+            param_at=_largest(layers, "param_bytes"),
+            saved_at=_largest(layers, "saved_bytes"),
+            hidden=tuple(sorted(findings.recorder.hidden)),
         ),
         uncounted=tuple(
             Uncounted(op=op, times=times, layer=tally.name)
@@ -174,8 +177,13 @@ def _assemble(
             for op, times in tally.uncounted.items()
         ),
         notes=tuple(findings.notes),
+        train=options.train,
         origin=options.origin,
     )
+
+
+def _largest(layers: tuple[LayerProfile, ...], part: str) -> str:
+    return max(layers, key=lambda layer: getattr(layer.self_cost, part)).name
 
 
 def _state_bytes(tree: Tree, optimizer: str) -> int:

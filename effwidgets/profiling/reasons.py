@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Final
 
+import torch
+
+from effwidgets.profiling.kinds import rule_of
 from effwidgets.records.reconciliation import UNEXPLAINED
 
-__all__ = ["FUSED_LAYERS", "extra_of", "makes", "reason_of", "words_of"]
+__all__ = ["FUSED_LAYERS", "extra_of", "makes", "may_multiply", "reason_of", "words_of"]
 
 _WORDS: Final = {
     "fused_attention": "Attention runs as one fused kernel, for which they have no formula: counted as zero.",
@@ -22,7 +26,7 @@ _WORDS: Final = {
     "broadcast": "They multiply all of the left operand by the width of the right one, and miss what is broadcast.",
     "einsum_digits": "They take the number from numpy's printed estimate, which has four digits.",
     "einsum_order": "They take numpy's estimate for the best order of the whole contraction; other products run.",
-    "einsum_elementwise": "They count an einsum that sums nothing as half a product; it is no matrix work.",
+    "einsum_elementwise": "They count an einsum that multiplies no matrices; it is not in our MACs.",
     "grouped_backward": "They take the gradient of a grouped convolution's weights for that of an undivided one.",
     "recomputed": "Attention is not fused in their run; the fused backward that we count computes the scores again.",
     "unasked": "Step by step, gradients that nobody asks for are left out; the fused kernel computes them.",
@@ -58,7 +62,8 @@ _MAKES: Final = {
     **dict.fromkeys(("lstm", "gru", "rnn_tanh", "rnn_relu", "mkldnn_rnn_layer", "_cudnn_rnn"), _RECURRENT),
     **dict.fromkeys(("mkldnn_rnn_layer_backward", "_cudnn_rnn_backward"), _RECURRENT),
     "_convolution_mode": frozenset({"convolution", "_convolution", "mkldnn_convolution", "cudnn_convolution"}),
-    "cdist": frozenset({"_cdist_forward", *_PRODUCTS}),
+    "cdist": frozenset({"_cdist_forward", "_euclidean_dist", *_PRODUCTS}),
+    "pdist": frozenset({"_pdist_forward"}),
     "bilinear": frozenset({"_trilinear", *_PRODUCTS}),
     **dict.fromkeys(("einsum", "tensordot", "linalg_multi_dot", "chain_matmul", "inner", "outer", "addr"), _PRODUCTS),
     **dict.fromkeys(("inner", "vdot", "dot"), _PRODUCTS | {"dot", "vdot", "mv"}),
@@ -105,6 +110,20 @@ def makes(theirs: str, ours: str) -> bool:
     if ours.startswith("_scaled_dot_product"):
         return theirs in _PRODUCTS
     return theirs == ours or ours in _MAKES.get(theirs, ()) or (ours in _RECURRENT and theirs in _PRODUCTS)
+
+
+@functools.cache
+def may_multiply(op: str) -> bool:
+    """Say whether an operation that stands in a trace may do matrix work: it is not element by element, no view.
+
+    >>> may_multiply("matrix_exp"), may_multiply("softmax"), may_multiply("mytools::mix")
+    (True, False, True)
+    """
+    packet = getattr(torch.ops.aten, op, None)
+    if packet is None:
+        return True
+    rules = [rule_of(getattr(packet, overload)) for overload in packet.overloads()]
+    return any(rule.kind not in ("elementwise", "view", "move") for rule in rules)
 
 
 def words_of(reason: str) -> str:

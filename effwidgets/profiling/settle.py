@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from effwidgets.profiling.ledger import Work
-from effwidgets.profiling.reasons import FUSED_LAYERS, extra_of, makes, reason_of, words_of
+from effwidgets.profiling.reasons import FUSED_LAYERS, extra_of, makes, may_multiply, reason_of, words_of
 from effwidgets.profiling.side import Side
 from effwidgets.records.reconciliation import UNEXPLAINED, Explained
 
@@ -151,7 +151,8 @@ def _same_by_others(left: list[Work], others: list[Work], items: Items) -> list[
 def _absent(work: Work, zero: Iterable[str], place: _Place) -> None:
     """Explain an operation of ours that has no number at all on their side."""
     side, macs = place.side, work.macs or 0
-    op = _culprit(work.op, [*zero, *_plain(side.missing.get(place.layer, ()))])
+    here = [*zero, *_plain(side.missing.get(place.layer, ()))]
+    op = _culprit(work.op, here)
     path = place.layer
     while op is None and path:
         # A layer that was never called may be inside a fused one above; a hook's work may stand at the caller.
@@ -163,6 +164,8 @@ def _absent(work: Work, zero: Iterable[str], place: _Place) -> None:
         place.items.add(reason_of(op), op, macs)
     elif not work.alive:
         place.items.add("unused", work.op, macs)
+    elif len(able := [name for name in dict.fromkeys(here) if may_multiply(name)]) == 1:
+        place.items.add(reason_of(able[0]), able[0], macs)  # nothing else there can have done it
 
 
 def _zeros(side: Side, layer: str) -> list[str]:

@@ -125,6 +125,8 @@ def make_shadow(model: nn.Module) -> Shadow:
             "Hand in the torch.nn.Module that it was made from."
         )
     mode = FakeTensorMode(allow_non_fake_inputs=True)
+    # `Answers` remembers; torch's own memory gives one tensor that is returned twice as two, and counts it twice.
+    mode.cache_enabled = False
     # The caller may be inside inference_mode; tensors made there could not be trained.
     with torch.inference_mode(mode=False):
         return Shadow(copy_tree(model, Faker(mode)), mode)

@@ -112,8 +112,8 @@ def _zeros(name: str, tensor: torch.Tensor, source: Source) -> Zeros:
 def _two_of_four(weight: torch.Tensor) -> float | None:
     if weight.dim() < 2 or weight.numel() == 0 or weight.shape[1] % 4:
         return None
-    groups = (weight == 0).movedim(1, -1).unflatten(-1, (-1, 4)).sum(-1) >= 2
-    return int(groups.count_nonzero()) / groups.numel()
+    groups = (weight == 0).movedim(1, -1).reshape(-1, 4).sum(-1) >= 2
+    return int(groups.count_nonzero()) / int(groups.numel())
 
 
 def _masked(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:

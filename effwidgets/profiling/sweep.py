@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ from effwidgets.profiling.dims import Dims, Following, dims_given, dims_of, plac
 from effwidgets.profiling.failures import is_empty
 from effwidgets.profiling.growth import growths_of_layers, growths_of_model
 from effwidgets.profiling.profile import ProfileOptions, profile, profile_shadow
-from effwidgets.profiling.ranges import RangeCheck, reads_tables
 from effwidgets.profiling.resize import resized, resized_for_real
 from effwidgets.profiling.shadow import make_shadow, share
 from effwidgets.records import Profile
@@ -167,8 +165,7 @@ class _Look:
         # A tree of its own for each size: some models keep masks or tables of the size that they saw last.
         shadow = dataclasses.replace(self._shadow, model=share(self._shadow.model))
         try:
-            with RangeCheck(self._shadow) if reads_tables(self._model, call) else contextlib.nullcontext():
-                return profile_shadow(shadow, call, self._options)
+            return profile_shadow(shadow, call, self._options)
         except EffError as error:
             if not isinstance(error.__cause__, _VALUES_ASKED) or is_empty(self._model, call):
                 raise

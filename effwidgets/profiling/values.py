@@ -72,18 +72,30 @@ class Values:
             setattr(fake, _NAME, real)
 
     def check_indices(self, name: str, args: Any) -> None:
-        """Raise the `IndexError` that a real table raises for indices outside of it, where their values are kept."""
-        table, indices, dim = (args[0], args[1], 0) if "embedding" in name else (args[0], args[2], args[1])
+        """Raise the `IndexError` that a real table raises for indices outside of it, where their values are kept.
+
+        A fake table has no rows to miss, so a sequence longer than the table of positions would pass.
+        """
+        if name in ("index", "_unsafe_index"):
+            for dim, indices in enumerate(args[1]):
+                if indices is not None and indices.dtype in (torch.bool, torch.uint8):
+                    return  # a mask takes several dimensions
+                self._check_range(indices, args[0], dim, lowest=-args[0].shape[dim])
+        elif name == "index_select":
+            self._check_range(args[2], args[0], args[1], lowest=0)
+        else:
+            self._check_range(args[1], args[0], 0, lowest=0)
+
+    def _check_range(self, indices: Any, table: torch.Tensor, dim: int, *, lowest: int) -> None:
         value = self.of(indices) if isinstance(indices, torch.Tensor) else None
         if value is None or not value.numel() or not table.dim():
             return
         with no_dispatch():
             low, high = int(value.min()), int(value.max())
         size = table.shape[dim]
-        if low < 0 or high >= size:
-            raise IndexError(
-                f"index out of range: {low if low < 0 else high}, and the table has {size} entries in dimension {dim}"
-            )
+        if low < lowest or high >= size:
+            wrong = low if low < lowest else high
+            raise IndexError(f"index {wrong} is out of range: the table has {size} rows")
 
     def forget(self, func: OpOverload, args: Any) -> None:
         """Drop the values of tensors into which something unknown is written."""

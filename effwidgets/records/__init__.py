@@ -6,6 +6,7 @@ from effwidgets.records.comparison import Comparison, Fact, LayerChange, MemoryC
 from effwidgets.records.disk import DiskBytes, LayerBytes
 from effwidgets.records.doors import COMMANDS, VIEWS, Command, Handler, Medium, Shown, View, show, views_of
 from effwidgets.records.exports import Exported, Text
+from effwidgets.records.growth import Growth
 from effwidgets.records.health import Activity, Finding, Gradient, Health, LayerHealth
 from effwidgets.records.measures import Cost, Latency, Memory, Score
 from effwidgets.records.plans import Edit, Kept, Knob, Piece, Plan, Site, Skip, Step, Suggestion, Suggestions
@@ -21,7 +22,7 @@ from effwidgets.records.profiles import (
 )
 from effwidgets.records.reconciliation import UNEXPLAINED, Explained, PeerCount, PeerLayer, Reconciliation
 from effwidgets.records.states import Desk, Front, Outcome, Progress, StudyState
-from effwidgets.records.sweeps import Growth, Limit, Sweep, SweepPoint
+from effwidgets.records.sweeps import Limit, Sweep, SweepPoint
 
 __all__ = [
     "COMMANDS",

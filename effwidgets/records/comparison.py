@@ -9,6 +9,7 @@ from typing import Final, Literal, TypeAlias, get_args
 from effwidgets.errors import UnknownNameError
 from effwidgets.records.base import Plain, Record
 from effwidgets.records.doors import Shown
+from effwidgets.records.exports import Exported
 from effwidgets.records.measures import Cost
 from effwidgets.records.profiles import Profile
 from effwidgets.units import bytes_text, count_text
@@ -139,7 +140,7 @@ class MemoryChange(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Comparison(Shown, Record):
+class Comparison(Shown, Exported, Record):
     """Two profiles beside one another; ``str()`` lists the places that differ.
 
     Attributes:

@@ -147,8 +147,14 @@ class Health(Shown, Exported, Record):
                 return layer
         raise UnknownNameError(f"layer of {self.model}", name, [layer.name for layer in self.layers if layer.name])
 
+    @property
+    def loss_text(self) -> str:
+        """The value of the loss in words."""
+        if self.loss_value is not None:
+            return f"{self.loss_value:.4g}"
+        return "–" if self.loss.startswith("none") else "not finite"
+
     def __repr__(self) -> str:
         counts = [(kind, sum(one.severity == kind for one in self.findings)) for kind in ("problem", "warning")]
         said = ", ".join(f"{count} {kind}{'s' * (count > 1)}" for kind, count in counts if count)
-        value = "not finite" if self.loss_value is None else f"{self.loss_value:.4g}"
-        return f"Health({self.model}: {said or 'nothing found'}, loss {value})"
+        return f"Health({self.model}: {said or 'nothing found'}, loss {self.loss_text})"

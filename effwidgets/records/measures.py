@@ -55,12 +55,16 @@ class Cost(Record):
 class Memory(Record):
     """Four named numbers of bytes; not additive. ``*_at`` names the layer responsible.
 
+    For a peak that is the layer that was running; for what is held or kept, the layer whose own share is the largest.
+
     Attributes:
         param_bytes: parameters and buffers.
         inference_peak_bytes: most bytes alive at once in a forward without gradients, parameters and inputs left out.
         saved_bytes: bytes kept for the backward after one forward.
         training_peak_bytes: most bytes alive at once in a training step beside the parameters:
             activations, gradients and the state of ``optimizer``. None when it was not measured.
+        hidden: layers whose kernels keep a workspace that no operation returns: peaks and saved bytes are at least what
+            they say.
     """
 
     param_bytes: int
@@ -70,6 +74,9 @@ class Memory(Record):
     training_peak_bytes: int | None = None
     training_peak_at: str | None = None
     optimizer: str | None = None
+    param_at: str = ""
+    saved_at: str = ""
+    hidden: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return (
@@ -86,6 +93,8 @@ class Latency(Record):
         batch: first size of the first input; None where there is none.
         residual_s: only of a whole model whose layers were timed too: what is left of the median when the times of the
             layers, each measured alone and not yet scaled to the whole, are taken off. Below 0 where they are more.
+        ran: share of the time in which the processor really worked for the thread that measured. Below 1 where other
+            programs had it, or where a layer waits for something. None where it was not measured, as on a GPU.
     """
 
     median_s: float
@@ -95,14 +104,17 @@ class Latency(Record):
     threads: int
     batch: int | None = None
     residual_s: float | None = None
+    ran: float | None = None
 
     @property
     def warning(self) -> str | None:
-        """Say so when the spread is too wide to compare against, or the residual too large; None when neither is."""
+        """Say why it is not to be trusted: a wide spread, a busy machine, a large residual; None when nothing is."""
         found = []
         # A quarter of the median: torch.utils.benchmark draws its stronger warning there too.
         if self.median_s > 0 and self.iqr_s > 0.25 * self.median_s:
             found.append(f"the middle half of the runs spreads over {self.iqr_s / self.median_s:.0%} of the median")
+        if self.ran is not None and self.ran < 0.75:
+            found.append(f"the processor worked for it in {self.ran:.0%} of the time: measure again on an idle machine")
         if self.residual_s is not None and abs(self.residual_s) > 0.25 * self.median_s:
             share = 1 - self.residual_s / self.median_s
             found.append(f"the layers timed alone take {share:.0%} of the whole, so their times are rough")

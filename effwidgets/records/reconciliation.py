@@ -106,10 +106,10 @@ class PeerCount(Record):
 
     @property
     def unexplained(self) -> int:
-        """MACs of differences without a reason, summed without their signs over the layers' own work."""
-        items = [item for layer in self.layers for item in (*layer.own_items, *layer.items)]
-        found = [abs(item.macs) for item in items if item.reason == UNEXPLAINED]
-        return sum(found)
+        """MACs of differences without a reason, without their signs: of all layers' own work, or of the worst layer."""
+        own = sum(abs(item.macs) for layer in self.layers for item in layer.own_items if item.reason == UNEXPLAINED)
+        with_below = [item for layer in self.layers for item in layer.items if item.reason == UNEXPLAINED]
+        return own or max((abs(item.macs) for item in with_below), default=0)
 
     def __repr__(self) -> str:
         if self.failure is not None:

@@ -76,7 +76,7 @@ def disk(model: nn.Module, *, file: str = "model.pt", compress: bool = True) -> 
         >>> import torch
         >>> from effwidgets import disk
         >>> disk(torch.nn.Linear(64, 64)).safetensors_bytes
-        16792
+        16776
     """
     found = measure_disk(model, file=file, compress=compress)
     return dataclasses.replace(found, origin=session_of(model).name)

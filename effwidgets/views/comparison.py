@@ -78,7 +78,7 @@ def _row(row: ChangeRow, key: str, largest: int) -> list[str]:
     what = " ".join(filter(None, (_WORDS[row["state"]], row["kind"])))
     what = ": ".join(filter(None, (what, row["told"])))
     if row["part"]:  # what holds it has the change and the bar; here stands what the part costs
-        side = row["after"] or row["before"] or {}
+        side = row["after"] or row["before"]
         return [name, clip(what, 64), *(amount(column, side.get(column)) for column in COLUMNS), ""]
     changes = [signed_amount(column, row["change"][column]) for column in COLUMNS]
     return [name, clip(what, 64), *changes, signed_marks(row["change"][key], largest)]

@@ -104,11 +104,11 @@ def _what(row: ChangeRow) -> str:
 
 def _both(row: ChangeRow, key: str) -> str:
     before, after = row["before"], row["after"]
-    if before is not None and after is not None and before[key] == after[key]:
+    if before and after and before[key] == after[key]:
         return amount(key, after[key])
     if row["part"]:
-        return f'<span class="q">{amount(key, (after or before or {}).get(key))}</span>'
-    shown = [amount(key, side[key]) if side is not None else "–" for side in (before, after)]
+        return f'<span class="q">{amount(key, (after or before).get(key))}</span>'
+    shown = [amount(key, side.get(key)) for side in (before, after)]
     return f'<span class="q">{shown[0]} →</span> {shown[1]}'
 
 

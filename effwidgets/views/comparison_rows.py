@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypedDict
+from collections.abc import Mapping
+from typing import Literal, TypeAlias, TypedDict
 
 from effwidgets.records import Comparison, Cost, LayerChange, LayerProfile, Profile
 from effwidgets.units import shape_text
@@ -21,6 +22,7 @@ _COSTS = {
     "elementwise_ops": "Elementwise ops",
     "moved_bytes": "Bytes moved",
 }
+Sides: TypeAlias = Mapping[str, Mapping[str, LayerProfile]]
 _MEMORY = {
     "param_bytes": "Parameters and buffers",
     "inference_peak_bytes": "Inference peak",
@@ -41,7 +43,7 @@ class TotalRow(TypedDict):
 
 
 class ChangeRow(TypedDict):
-    """One layer. The costs count everything inside of it; ``None`` where the layer is not there."""
+    """One layer. The costs count everything inside of it; none are there where the layer is not."""
 
     name: str
     label: str
@@ -50,8 +52,8 @@ class ChangeRow(TypedDict):
     part: bool
     kind: str
     told: str
-    before: dict[str, int] | None
-    after: dict[str, int] | None
+    before: dict[str, int]
+    after: dict[str, int]
     change: dict[str, int]
     place_before: dict[str, int]
     place_after: dict[str, int]
@@ -82,6 +84,10 @@ def payload(found: Comparison) -> ComparisonPayload:
     """Return what a comparison is drawn from."""
     one, other = found.before, found.after
     shown = [layer for layer in found.layers if layer.state != "same" or not layer.name]
+    sides = {
+        "removed": {layer.name: layer for layer in one.layers},
+        "added": {layer.name: layer for layer in other.layers},
+    }
     return {
         "view": "comparison",
         "version": VERSION,
@@ -89,7 +95,7 @@ def payload(found: Comparison) -> ComparisonPayload:
         "title": one.model if one.model == other.model else f"{one.model} → {other.model}",
         "inputs": _inputs(one, other),
         "totals": _totals(found),
-        "rows": [_row(layer, found) for layer in shown],
+        "rows": [_row(layer, one.model, _told(layer, sides, alike=one.inputs == other.inputs)) for layer in shown],
         "same": sum(layer.state == "same" and bool(layer.name) for layer in found.layers),
         "least": bool(one.uncounted or other.uncounted),
         "warnings": list(found.warnings),
@@ -126,20 +132,20 @@ def _total(key: str, title: str, before: float | None, after: float | None) -> T
     return {"key": key, "title": title, "before": before, "after": after, "before_at": None, "after_at": None}
 
 
-def _row(layer: LayerChange, found: Comparison) -> ChangeRow:
+def _row(layer: LayerChange, model: str, told: str) -> ChangeRow:
     kinds = list(dict.fromkeys(kind for kind in (layer.before_kind, layer.after_kind) if kind))
     both = (layer.before, layer.after) if layer.whole else (layer.own_before, layer.own_after)
     place_before, place_after = both if layer.part_of is None else (Cost(), Cost())
     return {
         "name": layer.name,
-        "label": layer.name.rpartition(".")[2] or found.before.model,
+        "label": layer.name.rpartition(".")[2] or model,
         "depth": layer.name.count(".") + 1 if layer.name else 0,
         "state": layer.state,
         "part": layer.part_of is not None,
         "kind": " → ".join(clip(kind, 40) for kind in kinds),
-        "told": _told(layer, found),
-        "before": _numbers(layer.before) if layer.before_kind else None,
-        "after": _numbers(layer.after) if layer.after_kind else None,
+        "told": told,
+        "before": _numbers(layer.before) if layer.before_kind else {},
+        "after": _numbers(layer.after) if layer.after_kind else {},
         "change": _numbers(layer.change),
         "place_before": _numbers(place_before),
         "place_after": _numbers(place_after),
@@ -148,13 +154,13 @@ def _row(layer: LayerChange, found: Comparison) -> ChangeRow:
     }
 
 
-def _told(layer: LayerChange, found: Comparison) -> str:
-    if layer.state in ("added", "removed"):
-        side = found.after if layer.state == "added" else found.before
-        return next((_built(one) for one in side.layers if one.name == layer.name), "")
+def _told(layer: LayerChange, sides: Sides, *, alike: bool) -> str:
+    if layer.state in sides:
+        there = sides[layer.state].get(layer.name)
+        return "" if there is None else _built(there)
     facts = [fact for fact in layer.telling if fact.what != "class"]
     if all(fact.what in ("inputs", "outputs") for fact in facts):
-        facts = facts[-1:]  # one of the two says it
+        facts = facts[-1:] if alike else []  # one of the two says it; with other inputs all shapes differ
     return ", ".join(map(str, facts))
 
 

@@ -65,9 +65,8 @@ def _cells(layer: LayerHealth) -> list[str]:
 
 def _head(health: Health) -> str:
     mode = "training mode" if health.train else "eval mode"
-    value = "not finite" if health.loss_value is None else f"{health.loss_value:.4g}"
     inputs = ", ".join(map(shape_text, health.inputs)) or "no tensors"
-    return f"input {inputs} · {mode} · loss {value}: {health.loss}"
+    return f"input {inputs} · {mode} · loss {health.loss_text}: {health.loss}"
 
 
 def draw_text(health: Health) -> str:
@@ -92,11 +91,10 @@ def draw_text(health: Health) -> str:
 def draw_html(health: Health) -> str:
     """Return the same as static HTML."""
     counts = {severity: sum(one.severity == severity for one in health.findings) for severity in _MARKS}
-    value = "not finite" if health.loss_value is None else f"{health.loss_value:.4g}"
     head = [
         ("Problems", str(counts["problem"]), "what stops learning somewhere"),
         ("Warnings", str(counts["warning"]), "what may"),
-        ("Loss", value, health.loss),
+        ("Loss", health.loss_text, health.loss),
     ]
     rows = rows_of(health)
     cells = "".join(

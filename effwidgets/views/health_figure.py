@@ -16,6 +16,7 @@ _LINES: Final = (
     ("weight_norm", "Weights", "#1f7d55", "diamond"),
     ("update_ratio", "Gradient over weights", "#7a57c9", "cross"),
 )
+_NAMES: Final = 48  # below one another there is no room for more; each mark's hover names its layer
 _BARS: Final = (("dead", "Dead units", "#b8463f"), ("saturated", "Saturated units", "#846810"))
 
 
@@ -70,13 +71,19 @@ def _lay_out(figure: Any, health: Health, names: list[str]) -> None:
             "title": {"text": title, "x": 0.01, "xanchor": "left", "font": {"size": 18}},
             "legend": {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
             "margin": {"l": 72, "r": 16, "t": 116, "b": 24},
-            "barmode": "group",
+            "barmode": "stack",
             "height": 620,
         }
     )
     figure.update_xaxes(axis)
+    step = -(-len(names) // _NAMES) or 1
     figure.update_xaxes(
-        tickmode="array", tickvals=list(range(len(names))), ticktext=names, automargin=True, row=2, col=1
+        tickmode="array",
+        tickvals=list(range(0, len(names), step)),
+        ticktext=names[::step],
+        automargin=True,
+        row=2,
+        col=1,
     )
     figure.update_yaxes(
         {**axis, "type": "log", "dtick": 1, "exponentformat": "power", "title": {"text": "Norm"}}, row=1, col=1

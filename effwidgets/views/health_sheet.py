@@ -53,8 +53,7 @@ def draw_markdown(health: Health, depth: int = 1, columns: Sequence[str] | None 
     head = ["Layer", *(key.replace("_", " ").capitalize() for key in keys)]
     cells = [[escaped(layer.name) or "*the model*", *(_cell(layer, key) for key in keys)] for layer in rows]
     right = [False, *(key not in _TEXTS for key in keys)]
-    value = "not finite" if health.loss_value is None else f"{health.loss_value:.4g}"
-    caption = f"{escaped(health.model)}: gradients of {escaped(health.loss)} ({value}) on one batch."
+    caption = f"{escaped(health.model)}: gradients of {escaped(health.loss)} ({health.loss_text}) on one batch."
     return "\n".join([*pipe_table(head, cells, right), "", caption]) + "\n"
 
 

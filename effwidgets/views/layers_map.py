@@ -150,12 +150,18 @@ def draw_bars(profile: Profile, by: str | None = None) -> Any:
         hovertext=texts,
         hovertemplate="%{hovertext}<extra></extra>",
     )
+    title = _heading(profile, key, "each layer's own", layers)
+    return graph_objects.Figure(bars, layout=_beside(names, key, title))
+
+
+def _beside(names: list[str], key: str, title: dict[str, Any]) -> dict[str, Any]:
+    """Return the layout of bars with their names on the left."""
     ticks = {"tickmode": "array", "tickvals": list(range(len(names))), "ticktext": names}
     quiet = {"gridcolor": "rgba(128,128,128,0.25)", "zeroline": False, "tickfont": {"color": QUIET}}
     unit = MEASURES[key].unit
-    layout = {
+    return {
         **LAYOUT,
-        "title": _heading(profile, key, "each layer's own", layers),
+        "title": title,
         "xaxis": {**quiet, "title": {"text": MEASURES[key].title}, "tickformat": "~s", "ticksuffix": unit},
         "yaxis": {
             **quiet,
@@ -168,7 +174,6 @@ def draw_bars(profile: Profile, by: str | None = None) -> Any:
         "margin": {**LAYOUT["margin"], "b": 56},
         "height": 180 + 24 * max(len(names), 1),
     }
-    return graph_objects.Figure(bars, layout=layout)
 
 
 _BY = tuple(MEASURES)

@@ -106,7 +106,8 @@ def _caption(profile: Profile, keys: Sequence[str], depth: int) -> str:
         parts.append("Each row counts what is inside it, so rows that stand in one another must not be added up.")
     if "latency_s" in keys and profile.latency is not None:
         place = profile.environment
-        parts.append(f"Latency on {escaped(place.device)}, {place.threads} threads, torch {escaped(place.torch)}.")
+        threads = f"{place.threads} thread{'s' * (place.threads != 1)}"
+        parts.append(f"Latency on {escaped(place.device)}, {threads}, torch {escaped(place.torch)}.")
     if profile.uncounted:
         ops = ", ".join(dict.fromkeys(escaped(one.op) for one in profile.uncounted))
         parts.append(f"The totals are at least what they say: {ops} not counted.")

@@ -55,9 +55,10 @@ def _uncounted(profile: Profile, above: list[int]) -> list[Field]:
 
 
 def _latency(layers: tuple[LayerProfile, ...]) -> list[Field]:
-    measured = [layer.latency for layer in layers]
+    measured, own = [layer.latency for layer in layers], [layer.self_latency for layer in layers]
     return [
         Field("latency_s", "float", [None if one is None else one.median_s for one in measured]),
+        Field("own_latency_s", "float", [None if one is None else one.median_s for one in own]),
         Field("latency_iqr_s", "float", [None if one is None else one.iqr_s for one in measured]),
     ]
 

@@ -73,10 +73,10 @@ def _row(record: Reconciliation, row: tuple[PeerLayer, ...], peers: list[PeerCou
     label = first.layer.rpartition(".")[2] or f"{clip(record.model, 40)} (all)"
     indent = f"padding-left:{1 + 1.1 * min(depth, _DEEPEST):.1f}rem"
     cells = [f'<th scope="row" style="{indent}" title="{esc(first.layer)}">{esc(clip(label, 40))}</th>']
-    cells += [f'<td class="q">{esc(clip(first.kind, 32))}</td>', _number(first.ours)]
+    cells += [f'<td class="q">{esc(clip(first.kind, 24))}</td>', _number(first.ours)]
     cells += [_number(layer.theirs, same=layer.theirs == layer.ours) for layer in row]
     why = "".join(_why(layer, peer, several=len(peers) > 1) for layer, peer in zip(row, peers, strict=True))
-    cells.append(f'<td class="w">{why or "<span class=q>–</span>"}</td>')
+    cells.append(f'<td class="w" style="min-width:18rem">{why or "<span class=q>–</span>"}</td>')
     return f"<tr>{''.join(cells)}</tr>"
 
 

@@ -20,19 +20,13 @@ _KEYS: Final = ("ours", "theirs", "difference")
 def columns_of(record: Reconciliation) -> list[Field]:
     """Return the columns; ``reasons`` holds "reason operation macs" of each item, with a semicolon between."""
     rows = [(peer, layer) for peer in record.peers for layer in peer.layers]
-    numbers = {
-        "ours_macs": lambda layer: layer.ours,
-        "theirs_macs": lambda layer: layer.theirs,
-        "difference_macs": lambda layer: layer.difference,
-        "own_ours_macs": lambda layer: layer.own_ours,
-        "own_theirs_macs": lambda layer: layer.own_theirs,
-    }
+    numbers = ("ours", "theirs", "difference", "own_ours", "own_theirs")
     return [
         Field("counter", "text", [peer.peer for peer, _ in rows]),
         Field("layer", "text", [layer.layer for _, layer in rows]),
         Field("kind", "text", [layer.kind for _, layer in rows]),
         Field("printed_as", "text", [layer.printed_as for _, layer in rows]),
-        *(Field(name, "int", [read(layer) for _, layer in rows]) for name, read in numbers.items()),
+        *(Field(f"{name}_macs", "int", [getattr(layer, name) for _, layer in rows]) for name in numbers),
         Field("reasons", "text", [_reasons(layer) for _, layer in rows]),
     ]
 

@@ -24,7 +24,7 @@ _SHORT = {
     "broadcast": "broadcasting is missed there",
     "einsum_digits": "four digits of numpy's estimate",
     "einsum_order": "numpy's estimate of the whole einsum",
-    "einsum_elementwise": "an einsum without a sum is included there",
+    "einsum_elementwise": "an einsum without a product is included there",
     "grouped_backward": "the backward of groups is counted as if undivided",
     "recomputed": "the fused backward computes the scores again",
     "unasked": "the fused backward computes what nobody asks for",

@@ -57,6 +57,19 @@ def test_modules_and_parameters_are_handed_on_and_other_objects_are_copied_with_
     assert weight is model.weight
 
 
+def test_tensors_with_a_history_inside_of_an_object_are_copied_without_it():
+    class Cache:
+        def __init__(self, keys):
+            self.keys = keys
+
+    keys = torch.ones(2, requires_grad=True) * 2
+    twin = Copier(nn.Identity())(Cache(keys))
+    assert torch.equal(twin.keys, keys)
+    assert not twin.keys.requires_grad
+    first, second = Copier(nn.Identity())((keys, Cache(keys)))
+    assert first is second.keys
+
+
 def test_packed_sequences_and_namedtuples_keep_their_kind():
     packed = pack_sequence([torch.rand(4, 2), torch.rand(3, 2)])
     twin = Copier(nn.Identity())(packed)

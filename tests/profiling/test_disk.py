@@ -171,3 +171,12 @@ def test_a_name_that_torch_refuses_is_refused(bad):
         disk(nn.Linear(2, 2), file=bad)
     with pytest.raises(InputError, match=r"torch\.nn\.Module was expected"):
         disk(torch.zeros(3))
+
+
+def test_a_model_without_a_state_is_the_empty_file_and_without_compression_it_is_not_measured():
+    empty = disk(nn.ReLU())
+    torch.save(nn.ReLU().state_dict(), "model.pt")
+    assert empty.saved_bytes == empty.compressed_bytes == size_of("model.pt")
+    assert empty.layers == ()
+    quick = disk(nn.Linear(2, 2), compress=False)
+    assert quick.compressed_bytes is quick.layers[0].compressed_bytes is None

@@ -91,7 +91,7 @@ def test_the_signal_is_the_gradient_by_the_outputs_and_outputs_have_their_mean_s
     functional.cross_entropy(trained.last(trained.third(bent).sigmoid()), y).backward()
     assert found.layer("first").signal_norm == pytest.approx(float(first.grad.norm()), rel=NEAR)
     assert found.layer("bend").signal_norm == pytest.approx(float(bent.grad.norm()), rel=NEAR)
-    assert found.layer("bend").output_rms == pytest.approx(float(bent.square().mean().sqrt()), rel=NEAR)
+    assert found.layer("bend").output_rms == pytest.approx(float(bent.detach().square().mean().sqrt()), rel=NEAR)
 
 
 def test_a_trained_model_without_faults_has_no_problems(trained, digits):
@@ -399,8 +399,20 @@ def test_what_cannot_be_a_loss_is_refused_with_what_came():
         health(nn.Linear(4, 3), x, loss=3)
     with pytest.raises(InputError, match="meta"):
         health(nn.Linear(4, 3, device="meta"), x)
-    with pytest.raises(ModelError, match="layer '1'"):
+    with pytest.raises(ModelError, match=r"layer '1'.*called with 8 × 3"):
         health(nn.Sequential(nn.Linear(4, 3), nn.Linear(4, 3)), x)
+
+
+def test_complex_outputs_have_a_signed_mean_too():
+    class Spectrum(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(4, 8)
+
+        def forward(self, x):
+            return torch.fft.rfft(self.layer(x))
+
+    assert health(Spectrum(), torch.rand(8, 4)).layer("layer").gradient == "present"
 
 
 def test_a_backward_that_does_not_exist_is_a_note():

@@ -76,7 +76,7 @@ def test_the_layers_add_up_to_the_measured_whole_and_the_residual_is_what_they_h
     assert -whole.median_s < whole.residual_s < whole.median_s
     assert all(one.residual_s is None for one in own)
     assert {(one.device, one.threads, one.batch) for one in own} == {(whole.device, whole.threads, whole.batch)}
-    assert all(one.repeats >= 9 for one in own)  # three rounds of three
+    assert all(3 <= one.repeats <= 80 for one in own)  # five rounds of 2 to 16; disturbed runs do not count
     for layer in found.layers[1:]:
         inside = [one for one in found.layers if one.name == layer.name or one.name.startswith(f"{layer.name}.")]
         parts = [one.self_latency for one in inside if one.self_latency is not None]
@@ -85,12 +85,12 @@ def test_the_layers_add_up_to_the_measured_whole_and_the_residual_is_what_they_h
 
 
 def test_the_residual_is_the_time_that_is_in_no_layer(monkeypatch):
-    # The whole is made to last 20 ms longer than its parts: a residual can be told to the millisecond then.
+    # The whole is made to last 20 ms longer than its parts: a residual can be told from noise then.
     real = subject.Bench.whole
     monkeypatch.setattr(subject.Bench, "whole", lambda bench: real(bench) + 0.020)
     found = timed(nn.Sequential(Sleep(0.004), Sleep(0.004)), torch.zeros(1))
-    assert 0.019 < found.latency.residual_s < 0.030
-    assert found.latency.warning.startswith("the layers timed alone take")
+    assert 0.015 < found.latency.residual_s < 0.030
+    assert "the layers timed alone take" in found.latency.warning
     assert found.layer("0").latency.median_s == pytest.approx(found.latency.median_s / 2, rel=0.3)
 
 
@@ -256,7 +256,7 @@ def test_a_layer_that_fails_when_it_is_repeated_has_no_time_and_is_named_and_the
     found = timed(Model(), torch.zeros(1))
     assert found.layer("once").latency is found.layer("once").self_latency is None
     assert any(note.startswith("once could not be timed alone (TypeError: tickets") for note in found.notes)
-    assert 0.009 < found.latency.residual_s < 0.020
+    assert 0.006 < found.latency.residual_s < 0.020  # the 10 ms of the layer, give or take how late sleeps end
     assert 0.003 < own_s(found)["sleep"] < 0.008  # not the 14 ms of the whole
 
 
@@ -340,6 +340,34 @@ def test_other_work_of_ours_stands_still_meanwhile_and_where_it_does_not_the_rec
     assert timed(nn.Linear(2, 2), torch.zeros(1, 2)).notes == ()
 
 
+def test_inputs_that_cannot_be_copied_are_handed_on():
+    class Tagged(nn.Module):
+        def forward(self, x, lock):
+            with lock:
+                return x.add_(1)
+
+    x = torch.zeros(2)
+    found = subject._measure(Tagged(), as_call((x, threading.Lock())), layers=True)
+    assert found.whole.repeats >= 10
+    assert x.sum() == 0
+    assert "TypeError" in found.failed[""]
+
+
+def test_a_thread_that_does_not_get_the_processor_is_noticed():
+    waiting = measure_latency(Sleep(0.004), as_call(torch.zeros(1)))
+    assert waiting.ran < 0.5
+    assert "the processor worked for it in" in waiting.warning
+    busy = measure_latency(nn.Linear(256, 256), as_call(torch.zeros(256, 256)))
+    assert busy.ran > waiting.ran
+
+
+def test_a_slow_model_is_repeated_less(monkeypatch):
+    monkeypatch.setattr(subject, "_SLOW_S", 0.001)
+    found = timed(Parent(), torch.zeros(2, 3))
+    assert found.latency.repeats == 4
+    assert found.layer("long").latency.repeats == 4  # two rounds of two
+
+
 def test_only_the_whole_is_measured_without_layers():
     found = measure_latency(nn.Linear(2, 2), as_call(torch.zeros(5, 2)))
     assert (found.batch, found.device, found.residual_s) == (5, "cpu", None)
@@ -349,3 +377,36 @@ def test_only_the_whole_is_measured_without_layers():
 def test_times_survive_json():
     found = timed(specimen("perceptron").build(), specimen("perceptron").inputs())
     assert type(found).from_dict(found.to_dict()) == found
+
+
+def test_a_cell_in_a_long_loop_is_timed_in_every_call_but_seldom():
+    class Loop(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cell = nn.GRUCell(4, 4)
+
+        def forward(self, x):
+            state = x[0]
+            for step in x:
+                state = self.cell(step, state)
+            return state
+
+    found = subject._measure(Loop(), as_call(torch.rand(300, 2, 4)), layers=True)
+    assert set(found.layers) == {"", "cell"}
+    assert found.layers["cell"].repeats <= 10  # two in each round; a cell that is called once has more
+    assert found.layers["cell"].seconds > found.layers[""].seconds
+
+
+def test_a_layer_that_calls_others_only_when_it_is_repeated_is_named():
+    class Late(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner, self.turn = nn.ReLU(), 0
+
+        def forward(self, x):
+            self.turn += 1
+            return self.inner(x) if self.turn > 1 else x
+
+    found = subject._measure(nn.Sequential(Late(), nn.ReLU()), as_call(torch.rand(3)), layers=True)
+    assert "0" in found.failed
+    assert "1" in found.layers

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import sys
 import warnings
+from typing import ClassVar
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from effwidgets.errors import InputError, ModelError, UnknownNameError
@@ -43,7 +48,7 @@ def items(found, peer, layer=""):
 @pytest.mark.parametrize("name", [model.name for model in MODELS])
 def test_every_zoo_model_is_reconciled_to_the_integer(name):
     model = specimen(name)
-    found = reconcile(model.build(), model.inputs(), with_=PEERS)
+    found = reconcile(model.build(), model.inputs())
     assert found.ours == model.macs
     check(found)
 
@@ -58,24 +63,35 @@ def test_every_zoo_model_is_reconciled_with_its_backward(name):
     check(found)
 
 
-# What one of them cannot run at all, and says so.
-FAILS = {
-    "matrix times vector": ("fvcore", "its formula for matmul cannot take 4 × 8 and 8"),
-    "nn.TransformerEncoder with padding": ("fvcore", "layer_norm"),
-}
-
-
 @pytest.mark.parametrize("name", FORWARD)
 def test_every_operation_is_reconciled(name):
     model, args, macs = FORWARD[name]
     found = reconcile(model, args)
     assert found.ours == macs
-    if name not in FAILS:
-        return check(found)
-    peer, why = FAILS[name]
-    assert why in found.peer(peer).failure
-    assert found.peer(peer).layers == ()
-    return check(reconcile(model, args, with_="flop_counter"))
+    fails = [peer.peer for peer in found.peers if peer.failure is not None]
+    if fails:
+        assert fails == ["fvcore"]
+        with pytest.raises((AssertionError, IndexError, RuntimeError, TypeError)):  # by itself it fails too
+            by_fvcore_alone(model, args)
+        found = dataclasses.replace(found, peers=found.peers[1:])
+    check(found)
+
+
+def by_fvcore_alone(model, args):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from fvcore.nn import FlopCountAnalysis
+    analysis = FlopCountAnalysis(copy.deepcopy(model).eval(), args)
+    analysis.unsupported_ops_warnings(enabled=False).uncalled_modules_warnings(enabled=False)
+    with torch.no_grad():
+        return analysis.total()
+
+
+def test_a_formula_of_theirs_that_fails_is_named_with_the_shapes():
+    model, args, _ = FORWARD["matrix times vector"]
+    peer = reconcile(model, args).peer("fvcore")
+    assert peer.failure.startswith("its formula for matmul cannot take 4 × 8 and 8")
+    assert peer.layers == ()
 
 
 @pytest.mark.parametrize("name", BACKWARD)
@@ -102,7 +118,9 @@ def transformers_model(kind):
     return hf.LlamaForCausalLM(config), {"input_ids": ids}
 
 
-@pytest.mark.parametrize("kind", ["bert", "gpt2", "llama"])
+@pytest.mark.parametrize(
+    "kind", ["bert", pytest.param("gpt2", marks=pytest.mark.slow), pytest.param("llama", marks=pytest.mark.slow)]
+)
 def test_transformers_are_reconciled_though_fvcore_takes_no_mapping(kind):
     model, inputs = transformers_model(kind)
     found = reconcile(model, inputs)
@@ -290,6 +308,50 @@ def test_the_callers_model_is_left_as_it_was_when_a_counter_fails():
     reconcile(model, args)
     assert before.differences(state_of(held)) == []
     assert not torch._C._get_tracing_state()
+
+
+class Drawn(nn.Module):
+    """Layers of any make in a row, some of them twice, on ``(batch, places, 8)``."""
+
+    MAKES: ClassVar = {
+        "linear": lambda: nn.Linear(8, 8),
+        "norm": lambda: nn.LayerNorm(8),
+        "lstm": lambda: nn.LSTM(8, 8, batch_first=True),
+        "gru": lambda: nn.GRU(8, 4, batch_first=True, bidirectional=True),
+        "attention": lambda: nn.MultiheadAttention(8, 2, batch_first=True),
+        "encoder": lambda: nn.TransformerEncoderLayer(8, 2, 16, batch_first=True),
+        "same": lambda: nn.Conv1d(5, 5, 3, padding="same", groups=5),
+        "grouped": lambda: nn.Conv1d(5, 10, 3, padding=1, groups=5),
+        "up": lambda: nn.ConvTranspose1d(10, 5, 1, groups=5),
+    }
+
+    def __init__(self, kinds, order):
+        super().__init__()
+        made = [self.MAKES[kind]() for kind in kinds if kind not in ("grouped", "up")]
+        self.block = nn.ModuleList([*made, nn.Sequential(self.MAKES["grouped"](), self.MAKES["up"]())])
+        self.order = [place % len(self.block) for place in order]
+
+    def forward(self, x):
+        for place in self.order:
+            layer = self.block[place]
+            if isinstance(layer, nn.MultiheadAttention):
+                x = x + layer(x, x, x, need_weights=False)[0]
+            else:
+                out = layer(x)
+                x = x + (out[0] if isinstance(out, tuple) else out)
+        return x @ x.transpose(1, 2) @ x
+
+
+@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(
+    st.lists(st.sampled_from(sorted(Drawn.MAKES)), min_size=1, max_size=4),
+    st.lists(st.integers(0, 9), min_size=1, max_size=5),
+    st.booleans(),
+    st.booleans(),
+)
+def test_models_drawn_by_chance_are_reconciled(kinds, order, train, backward):
+    options = ReconcileOptions(train=train, backward=backward)
+    check(reconcile(Drawn(kinds, order), torch.zeros(2, 5, 8), options=options))
 
 
 def test_an_unknown_counter_is_answered_with_the_known_ones():
