@@ -1,9 +1,10 @@
 """A model that no machine here could hold: a Llama of 70 billion parameters, on meta, in bfloat16, 2,048 tokens.
 
 Peers, in the same run: `FlopCounterMode` on meta, which counts MACs alone, and `torch.distributed._tools.MemTracker` on
-a fake copy, which follows memory alone (one forward: it is slow, and a backward took it four minutes). A process for each; times of the processor, in turn; median
-over rounds after a run that is not timed. The call has explicit positions and a mask of four dimensions, without which
-transformers asks for values that meta does not have; ours runs the plain call too.
+a fake copy, which follows memory alone (one forward: it is slow, and with a backward it took four minutes). A process
+for each; times of the processor, in turn; median over rounds after a run that is not timed. The call has explicit
+positions and a mask of four dimensions, without which transformers asks for values that meta does not have; ours runs
+the plain call too.
 
 Targets: ours at most 2.5 times `FlopCounterMode` and 0.1 of MemTracker, with backward at most 6 times
 `FlopCounterMode`'s forward; under 60 MB more resident memory; exact. Misses are printed; only a wrong count fails.

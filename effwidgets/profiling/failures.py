@@ -76,7 +76,7 @@ def real_stand_in(model: nn.Module, call: Call) -> Iterator[tuple[nn.Module, Cal
     """Give a full copy of the model and its inputs to run with real numbers; random states are as before afterwards."""
     with torch.inference_mode(mode=False):
         twin = real_copy(model)
-        given: Call = map_tensors(call, lambda tensor: tensor.detach().clone())
+        given: Call = map_tensors(call, lambda tensor: tensor.detach().clone().requires_grad_(tensor.requires_grad))
     with _own_random(model):
         yield twin, given
 
@@ -121,9 +121,12 @@ def real_copy(model: nn.Module) -> nn.Module:
 
 
 def _real_copy(tensor: torch.Tensor) -> torch.Tensor:
-    if tensor.is_leaf and not tensor.is_inference():
+    if tensor.is_leaf and not tensor.is_inference() and tensor.layout is torch.strided:
         return copy.deepcopy(tensor)
-    return tensor.detach().clone().requires_grad_(tensor.requires_grad)
+    twin = tensor.detach().clone()
+    if isinstance(tensor, nn.Parameter):
+        return nn.Parameter(twin, requires_grad=tensor.requires_grad)
+    return twin.requires_grad_(tensor.requires_grad)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from effwidgets.profiling.memory import storage_of
+from effwidgets.profiling.packed import packed_tensors
 from effwidgets.profiling.recorder import Tally
 from effwidgets.profiling.tree import Tree
 from effwidgets.records import Cost, LayerProfile, Settings, TensorInfo, settings
@@ -132,6 +133,15 @@ def _held(path: str, module: nn.Module, storages: _Storages) -> Held:
                     tied_to=owner,
                 )
             )
+    for name, tensor in packed_tensors(module):
+        size = tensor.numel() * tensor.element_size()
+        params += tensor.numel()
+        param_bytes += size
+        infos.append(
+            TensorInfo(
+                name=name, shape=tuple(tensor.shape), dtype=_dtype_name(tensor.dtype), kind="parameter", trainable=False
+            )
+        )
     return Held(tuple(infos), params, param_bytes)
 
 

@@ -31,8 +31,6 @@ _MOST: Final = 16
 _ENOUGH_S: Final = 0.002  # of one call in one round
 _ROOM_BYTES: Final = 512 * 2**20  # for the answers that parents wait for
 _PRICES: Final = 200
-_HAD: Final = 0.8  # of the processor: below, another program had it meanwhile
-_LEFT: Final = 3
 
 Place: TypeAlias = tuple[str, int]
 """A call: the path of the module, and which of its calls in one forward it is."""
@@ -85,7 +83,7 @@ class Bench:
         self._chains = frozenset(name for name, module in self._modules.items() if type(module) is nn.Sequential)
         self._inner: dict[Place, int] = {}  # how many calls stand directly inside each call
         self._given: dict[str, Callable[..., Any] | None] = {}  # forwards that modules had for themselves
-        self._samples: dict[Place, list[tuple[float, bool]]] = {}  # seconds, and whether nothing came in between
+        self._samples: dict[Place, list[float]] = {}
         self._counts: dict[str, int] = {}
         self._calls: dict[str, int] = {}  # how often each module is called in one run
         self._stack: list[_Frame] = []
@@ -136,7 +134,7 @@ class Bench:
         of: dict[str, list[list[float]]] = {name: [] for name in self.called - self._chains - set(self.failed)}
         for (name, _), times in self._samples.items():
             if name in of:
-                of[name].append(_undisturbed(times))
+                of[name].append(times)
         found: dict[str, Own] = {}
         for name, samples in of.items():
             if len(samples) < self._calls[name]:
@@ -255,20 +253,15 @@ class Bench:
         module, inner = self._modules[place[0]], self._inner[place]
         wrapper, price_s = vars(module)["forward"], inner * self._price_s
         enough_s = _ENOUGH_S / self._calls[place[0]]  # a cell in a loop is not timed for minutes
-        samples: list[tuple[float, bool]] = []
-        spent_s = 0.0
+        samples: list[float] = []
         try:
             if not inner:
                 put_forward(module, self._given[place[0]])  # nothing stands between it and the clock
                 self._script = deque()
             with self._noted(place[0]), same_random(self._clock):
-                while len(samples) <= _FEWEST or (spent_s < enough_s and len(samples) <= _MOST):
+                while len(samples) <= _FEWEST or (sum(samples) < enough_s and len(samples) <= _MOST):
                     args, kwargs = prepare()
-                    before_s = time.thread_time()
-                    seconds = self._clock.time(module, args, kwargs)
-                    had = time.thread_time() - before_s > _HAD * seconds or not self._clock.on_cpu
-                    samples.append((max(0.0, seconds - price_s), had))
-                    spent_s += seconds
+                    samples.append(max(0.0, self._clock.time(module, args, kwargs) - price_s))
                     if self._script:
                         raise _StrayedError("it took another way when it was repeated")
                 self._samples.setdefault(place, []).extend(samples[1:])
@@ -298,9 +291,3 @@ class Bench:
             times.append((time.perf_counter() - start) / _PRICES)
         self._script = None
         return min(times)
-
-
-def _undisturbed(samples: list[tuple[float, bool]]) -> list[float]:
-    """Return the seconds of the runs in which nothing came in between; all where hardly one is like that."""
-    good = [seconds for seconds, had in samples if had]
-    return good if len(good) >= _LEFT else [seconds for seconds, _ in samples]

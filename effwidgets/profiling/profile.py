@@ -35,7 +35,7 @@ class ProfileOptions:
 
     Attributes:
         train: look at the model in training mode; otherwise in eval mode. The model's own flags stay as they are.
-        latency: also measure the time of a forward, on the model itself.
+        latency: also measure the time of a forward and of each layer, on the model itself.
         optimizer: whose state is part of the training peak: one of `OPTIMIZERS`.
         groups: also find out which layers' channels change together.
         second_opinion: ask torch-pruning too, and bar the groups on which it differs; takes ten times as long. Whatever

@@ -20,6 +20,7 @@ from effwidgets.profiling.answers import Answer, Answers, Question
 from effwidgets.profiling.calls import shapes_of, tensors_in
 from effwidgets.profiling.kinds import Rule, rule_of
 from effwidgets.profiling.memory import Ledger
+from effwidgets.profiling.standins import BY_VALUES, STAND_INS
 from effwidgets.profiling.tree import tree_of
 from effwidgets.profiling.values import Values
 from effwidgets.records import Shape
@@ -125,6 +126,9 @@ class _Guard:
     def __init__(self, recorder: Recorder, tally: Tally) -> None:
         self._recorder = recorder
         self._tally = tally
+
+    def __deepcopy__(self, memo: object) -> _Guard:
+        return self  # a forward may copy a layer: what the copy does is that layer's work
 
     def enter(self, _module: nn.Module, _args: Any, _kwargs: Any) -> None:
         self._recorder.stack.append(self._tally)
@@ -256,7 +260,12 @@ class Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's _
             values.check_indices(rule.name, args)
         if known and rule.asks:
             return values.answer(func, args, kwargs)  # type: ignore[union-attr]
-        out = func(*args, **kwargs)
+        stand_in = None if values is None else STAND_INS.get(func)
+        out = NotImplemented if stand_in is None else stand_in(values, args, kwargs)  # type: ignore[arg-type]
+        if out is NotImplemented:
+            out = func(*args, **kwargs)
+        elif func in BY_VALUES:
+            question = None
         if known:
             values.follow(func, args, kwargs, out)  # type: ignore[union-attr]
         elif rule.mutates and values is not None:

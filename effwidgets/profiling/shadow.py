@@ -88,8 +88,7 @@ class Faker:
             fake._is_param = True
         if tensor.requires_grad:
             fake.requires_grad_()
-        if not tensor.is_meta:
-            keep_value(fake, tensor)
+        keep_value(fake, tensor)
         return fake
 
 

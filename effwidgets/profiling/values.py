@@ -26,9 +26,11 @@ _NAME = "_effdl_value"
 
 def keep_value(fake: torch.Tensor, real: torch.Tensor) -> None:
     """Let a fake tensor carry a copy of its values, where it is small and made of integers or booleans."""
-    if not real.is_floating_point() and not real.is_complex() and real.numel() <= _LARGEST:
-        with torch.no_grad():
-            setattr(fake, _NAME, real.detach().to("cpu", copy=True))
+    known: torch.Tensor | None = getattr(real, _NAME, None) if real.is_meta else real  # `on_meta` keeps them too
+    if known is None or known.is_floating_point() or known.is_complex() or known.numel() > _LARGEST:
+        return
+    with torch.no_grad():
+        setattr(fake, _NAME, known.detach().to("cpu", copy=True))
 
 
 def _small(tensor: torch.Tensor) -> bool:
