@@ -45,7 +45,7 @@ def _shapes(shapes: tuple[Shape, ...]) -> str:
     return ", ".join(map(shape_text, shapes)) or "no tensors"
 
 
-def _advice(module: nn.Module, call: Call, text: str) -> str:
+def _advice(module: nn.Module, call: Call, text: str) -> str:  # noqa: PLR0911  one return for each kind of layer
     held = next((tensor.dtype for tensor in module.parameters() if tensor.is_floating_point()), None)
     came = {tensor.dtype for tensor in tensors_in(call)} - {held}
     if held is not None and came and any(word in text.lower() for word in _OF_DTYPES):

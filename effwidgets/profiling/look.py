@@ -14,7 +14,7 @@ from effwidgets.profiling.coupling import unknown
 from effwidgets.profiling.failures import model_error, python_random_kept, quiet
 from effwidgets.profiling.flow import Flow
 from effwidgets.profiling.memory import Ledger
-from effwidgets.profiling.passes import CountingPass, Keeper
+from effwidgets.profiling.passes import CountingPass, Keeper, pass_after
 from effwidgets.profiling.recorder import Recorder
 from effwidgets.profiling.values import Values
 from effwidgets.records import Group
@@ -55,10 +55,11 @@ def look(model: nn.Module, call: Call, values: Values | None, wanted: Wanted) ->
     findings = Findings(recorder, Ledger())
     try:
         with quiet(), torch.inference_mode(mode=False):
-            if values is None or not _look_at_once(model, call, values, findings, wanted):
-                _look_forward(model, call, values, findings)
-                if values is None:
-                    _look_back(model, call, findings, wanted)
+            if values is None:
+                _look_forward(model, call, None, findings, CountingPass)
+                _look_back(model, call, findings, wanted)
+            else:
+                _look_at_shadow(model, call, values, findings, wanted)
         if recorder.hidden:
             names = ", ".join(sorted(recorder.hidden)[:4])
             findings.notes.append(f"The kernel of {names} keeps a workspace out of sight: memory is at least this.")
@@ -73,13 +74,27 @@ def _outside(recorder: Recorder, call: Call) -> list[torch.Tensor]:
     return [*recorder.tree.tensors(), *tensors_in(call)]
 
 
-def _look_at_once(model: nn.Module, call: Call, values: Values, findings: Findings, wanted: Wanted) -> bool:
+def _look_at_shadow(model: nn.Module, call: Call, values: Values, findings: Findings, wanted: Wanted) -> None:
+    kind: type[CountingPass] | None = CountingPass
+    while kind is not None:
+        error = _look_at_once(model, call, values, findings, wanted, kind)
+        if error is None:
+            return
+        findings.recorder.forget()
+        kind, failed = pass_after(kind, error), kind
+    findings.notes.append(_no_backward(error))
+    _look_forward(model, call, values, findings, failed)
+
+
+def _look_at_once(  # noqa: PLR0913, PLR0917  what look() was given, and how
+    model: nn.Module, call: Call, values: Values, findings: Findings, wanted: Wanted, kind: type[CountingPass]
+) -> Exception | None:
     """Run a shadow with gradients; what runs without them would hold is seen in the same run."""
     recorder = findings.recorder
     ledger = Ledger(_outside(recorder, call))
     # The channels are followed in eval mode, where no dropout stands between them.
     flow = Flow(recorder) if wanted.groups and not wanted.train else None
-    passing = CountingPass(recorder, ledger, values, flow=flow)
+    passing = kind(recorder, ledger, values, flow=flow)
     keeper = Keeper(recorder, ledger, passing.answers)
     with python_random_kept(), torch.enable_grad(), recorder.watching(ledger), passing:
         try:
@@ -87,16 +102,14 @@ def _look_at_once(model: nn.Module, call: Call, values: Values, findings: Findin
                 outputs = run(model, call)
         except EffError:
             raise
-        except Exception as error:  # noqa: BLE001  the model's own forward; without gradients it may run
-            findings.notes.append(_no_backward(error))
-            recorder.forget()
-            return False
+        except Exception as error:  # noqa: BLE001  the model's own forward; in another way it may run
+            return error
         findings.inference = ledger
         if flow is not None:
             _follow_up(flow, passing, outputs, findings)
         if wanted.backward:
             _back(passing, outputs, findings, ledger)
-    return True
+    return None
 
 
 def _follow_up(flow: Flow, passing: CountingPass, outputs: Any, findings: Findings) -> None:
@@ -111,10 +124,12 @@ def _follow_up(flow: Flow, passing: CountingPass, outputs: Any, findings: Findin
         findings.notes.append(unknown(passing.flow_error))
 
 
-def _look_forward(model: nn.Module, call: Call, values: Values | None, findings: Findings) -> None:
+def _look_forward(
+    model: nn.Module, call: Call, values: Values | None, findings: Findings, kind: type[CountingPass]
+) -> None:
     recorder = findings.recorder
     ledger = findings.inference = Ledger(_outside(recorder, call))
-    passing = CountingPass(recorder, ledger, values)
+    passing = kind(recorder, ledger, values)
     with python_random_kept(), torch.no_grad(), recorder.watching(ledger), passing:
         run(model, call)
 

@@ -15,7 +15,7 @@ from effwidgets.profiling.memory import Cell, Ledger
 from effwidgets.profiling.recorder import Observer, Recorder, Tally
 from effwidgets.profiling.values import Values
 
-__all__ = ["CountingPass", "Keeper"]
+__all__ = ["CountingPass", "Keeper", "pass_after"]
 
 
 class CountingPass(Observer):  # type: ignore[no-untyped-call]
@@ -104,6 +104,43 @@ class CountingPass(Observer):  # type: ignore[no-untyped-call]
                 tally.uncounted[work.unknown] = tally.uncounted.get(work.unknown, 0) + 1
             if work.hides:
                 self._recorder.hidden.add(tally.name)
+
+
+class CompiledPass(CountingPass):  # type: ignore[no-untyped-call]
+    """For a forward that calls what `torch.compile` made: keeps the compiler out of the pass itself.
+
+    Every operation costs twice as much, so it is taken where the plain pass failed for that reason alone.
+    """
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return True
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return super().__torch_dispatch__(func, types, args, kwargs)
+
+
+class HigherPass(CompiledPass):  # type: ignore[no-untyped-call]
+    """For operations that take functions, such as `flex_attention`."""
+
+    supports_higher_order_operators = True
+
+    @classmethod
+    def ignore_compile_internals(cls) -> bool:
+        """Tell the compiler to go on inside this mode."""
+        return True
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return super().__torch_dispatch__(func, types, args, kwargs)
+
+
+def pass_after(kind: type[CountingPass], error: Exception) -> type[CountingPass] | None:
+    """Return the kind of pass to try after ``kind`` failed with ``error``; None when the failure is the model's own."""
+    if kind is not HigherPass and "HigherOrderOperator" in str(error):
+        return HigherPass
+    if kind is CountingPass and type(error).__module__.startswith("torch._dynamo"):
+        return CompiledPass
+    return None
 
 
 class _Kept:

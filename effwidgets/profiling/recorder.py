@@ -252,30 +252,46 @@ class Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's _
         _collect(args, inputs)
         if kwargs:
             _collect(kwargs.values(), inputs)
-        values = self._values
-        known = values is not None and not rule.blank and values.known(inputs)
-        if rule.one_dtype and values is not None:
-            rule.check_dtypes(inputs)
-        if rule.looks_up and values is not None:
-            values.check_indices(rule.name, args)
-        if known and rule.asks:
-            return values.answer(func, args, kwargs)  # type: ignore[union-attr]
-        stand_in = None if values is None else STAND_INS.get(func)
-        out = NotImplemented if stand_in is None else stand_in(values, args, kwargs)  # type: ignore[arg-type]
-        if out is NotImplemented:
-            out = func(*args, **kwargs)
-        elif func in BY_VALUES:
-            question = None
-        if known:
-            values.follow(func, args, kwargs, out)  # type: ignore[union-attr]
-        elif rule.mutates and values is not None:
-            values.forget(func, args)
-        outputs: list[torch.Tensor] = []
-        _collect((out,), outputs)
-        if question is not None and not known:
-            self.answers.remember(question, rule, (args, kwargs, out), inputs, outputs)  # type: ignore[union-attr]
-        self.observe(rule, (args, kwargs, out), inputs, outputs)
+        if self._values is None:
+            out, noted = func(*args, **kwargs), True
+        else:
+            out, noted, alike = _on_shadow(self._values, rule, (func, args, kwargs), inputs)
+            question = question if alike else None
+        if noted:
+            outputs: list[torch.Tensor] = []
+            _collect((out,), outputs)
+            if question is not None:
+                self.answers.remember(question, rule, (args, kwargs, out), inputs, outputs)  # type: ignore[union-attr]
+            self.observe(rule, (args, kwargs, out), inputs, outputs)
         return out
+
+
+def _on_shadow(values: Values, rule: Rule, asked: tuple[Any, Any, Any], inputs: list[Any]) -> tuple[Any, bool, bool]:
+    """Run an operation on fake tensors.
+
+    Returns:
+        what it returned; whether that is work to be noted; whether another call with arguments alike returns the like.
+    """
+    func, args, kwargs = asked
+    known = not rule.blank and values.known(inputs)
+    if rule.one_dtype:
+        rule.check_dtypes(inputs)
+    if rule.looks_up:
+        values.check_indices(rule.name, args)
+    if known and rule.asks:
+        return values.answer(func, args, kwargs), False, False
+    stand_in = STAND_INS.get(func)
+    out = NotImplemented if stand_in is None else stand_in(values, args, kwargs)
+    alike = not known
+    if out is NotImplemented:
+        out = func(*args, **kwargs)
+    elif func in BY_VALUES:
+        alike = False
+    if known:
+        values.follow(func, args, kwargs, out)
+    elif rule.mutates:
+        values.forget(func, args)
+    return out, True, alike
 
 
 def _collect(values: Iterable[object], found: list[torch.Tensor]) -> None:
