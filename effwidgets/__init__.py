@@ -14,7 +14,8 @@ from effwidgets.errors import (
     UnknownNameError,
     VerifyError,
 )
-from effwidgets.profiling import Call, ProfileOptions, ReconcileOptions, on_meta
+from effwidgets.profiling import Call, ProfileOptions, on_meta
+from effwidgets.reconcile import ReconcileOptions
 from effwidgets.records import (
     VIEWS,
     Candidate,

@@ -13,7 +13,8 @@ from torch import nn
 
 from effwidgets.errors import EffError, InputError, UnknownNameError
 from effwidgets.line import words_of
-from effwidgets.profiling import ProfileOptions, ReconcileOptions
+from effwidgets.profiling import ProfileOptions
+from effwidgets.reconcile import ReconcileOptions
 from effwidgets.records import Plan, Suggestions
 from effwidgets.session import (
     apply,

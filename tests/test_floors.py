@@ -18,6 +18,9 @@ FLOORS = {
     "reference": 4,
     "profiling": 4,
     "views": 4,
+    "reconcile": 4.5,  # over the profiler, beside what changes a model
+    "whatif": 4.5,
+    "checkup": 4.5,
     "transforms": 5,
     "metrics": 5,
     "widgets": 5,
@@ -30,7 +33,7 @@ FLOORS = {
     "panel": 9,
     "": 10,  # the face
 }
-ENGINE = {"profiling", "transforms", "metrics", "search"}
+ENGINE = {"profiling", "reconcile", "whatif", "checkup", "transforms", "metrics", "search"}
 SCREEN = {"views", "widgets"}
 JUPYTER = {"IPython", "ipywidgets", "anywidget", "traitlets", "comm", "ipykernel", "jupyterlab"}
 KNOWS_JUPYTER = {

@@ -4,16 +4,13 @@ from effwidgets.profiling.build import on_meta
 from effwidgets.profiling.calls import Call, Inputs, as_call, batch_of, run, shapes_of
 from effwidgets.profiling.coupling import groups_of
 from effwidgets.profiling.profile import ProfileOptions, parameters_only, profile, profile_shadow
-from effwidgets.profiling.reconcile import PEERS, ReconcileOptions, reconcile
 from effwidgets.profiling.shadow import Shadow, make_shadow, share
 from effwidgets.profiling.sparsity import Zeros, sparsity_of, zeros_of
 
 __all__ = [
-    "PEERS",
     "Call",
     "Inputs",
     "ProfileOptions",
-    "ReconcileOptions",
     "Shadow",
     "Zeros",
     "as_call",
@@ -24,7 +21,6 @@ __all__ = [
     "parameters_only",
     "profile",
     "profile_shadow",
-    "reconcile",
     "run",
     "shapes_of",
     "share",

@@ -9,7 +9,8 @@ import torch
 from effwidgets.profiling.calls import Call, run
 from effwidgets.profiling.flow import Flow
 from effwidgets.profiling.kinds import Rule
-from effwidgets.profiling.recorder import Observer, Recorder
+from effwidgets.profiling.observer import Observer
+from effwidgets.profiling.recorder import Recorder
 from effwidgets.profiling.shadow import Shadow
 from effwidgets.profiling.values import Values
 from effwidgets.records import Group

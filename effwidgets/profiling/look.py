@@ -75,15 +75,15 @@ def _outside(recorder: Recorder, call: Call) -> list[torch.Tensor]:
 
 
 def _look_at_shadow(model: nn.Module, call: Call, values: Values, findings: Findings, wanted: Wanted) -> None:
-    kind: type[CountingPass] | None = CountingPass
-    while kind is not None:
-        error = _look_at_once(model, call, values, findings, wanted, kind)
-        if error is None:
-            return
+    kind: type[CountingPass] = CountingPass
+    while (error := _look_at_once(model, call, values, findings, wanted, kind)) is not None:
         findings.recorder.forget()
-        kind, failed = pass_after(kind, error), kind
-    findings.notes.append(_no_backward(error))
-    _look_forward(model, call, values, findings, failed)
+        another = pass_after(kind, error)
+        if another is None:
+            findings.notes.append(_no_backward(error))
+            _look_forward(model, call, values, findings, kind)
+            return
+        kind = another
 
 
 def _look_at_once(  # noqa: PLR0913, PLR0917  what look() was given, and how

@@ -12,7 +12,8 @@ from effwidgets.profiling.calls import tensors_in
 from effwidgets.profiling.flow import Flow
 from effwidgets.profiling.kinds import Rule
 from effwidgets.profiling.memory import Cell, Ledger
-from effwidgets.profiling.recorder import Observer, Recorder, Tally
+from effwidgets.profiling.observer import Observer
+from effwidgets.profiling.recorder import Recorder, Tally
 from effwidgets.profiling.values import Values
 
 __all__ = ["CountingPass", "Keeper", "pass_after"]

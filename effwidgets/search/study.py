@@ -289,9 +289,9 @@ class Study(Shown):
         """Return a live view of the search, a widget; see `StudyState.view`."""
         return self.snapshot().view()
 
-    def to_plotly(self, view: str | None = None) -> Any:
+    def to_plotly(self, view: str | None = None, *, by: str | None = None) -> Any:
         """Return a plotly figure of the search as it stands; see `StudyState.to_plotly`."""
-        return self.snapshot().to_plotly(view)
+        return self.snapshot().to_plotly(view, by=by)
 
     def __repr__(self) -> str:
         return repr(self.snapshot()).replace("StudyState(", "Study(", 1)

@@ -7,10 +7,10 @@ from typing import Any
 
 from torch import nn
 
+from effwidgets.checkup.disk import disk as measure_disk
+from effwidgets.checkup.health import health as look_at
+from effwidgets.checkup.losses import Loss
 from effwidgets.profiling import Inputs
-from effwidgets.profiling.disk import disk as measure_disk
-from effwidgets.profiling.health import health as look_at
-from effwidgets.profiling.losses import Loss
 from effwidgets.records import DiskBytes, Health
 from effwidgets.session.session import session_of
 

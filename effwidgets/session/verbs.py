@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from effwidgets.errors import InputError
-from effwidgets.profiling import Inputs, ProfileOptions, ReconcileOptions
-from effwidgets.profiling import reconcile as reconcile_model
+from effwidgets.profiling import Inputs, ProfileOptions
+from effwidgets.reconcile import ReconcileOptions
+from effwidgets.reconcile import reconcile as reconcile_model
 from effwidgets.records import Comparison, Plan, Profile, Reconciliation, Shown, Step, Suggestion, Suggestions
 from effwidgets.session.session import session_of
 from effwidgets.transforms import Applied
@@ -104,9 +105,7 @@ def apply(
     return session_of(model).apply(_plan_of(plan), inputs, calibration=calibration, repair=repair)
 
 
-def preview(
-    model: nn.Module, plan: Plan | Step | Suggestion | Suggestions, inputs: Inputs | None = None
-) -> Comparison:
+def preview(model: nn.Module, plan: Plan | Step | Suggestion | Suggestions, inputs: Inputs | None = None) -> Comparison:
     """Say what a plan would change, layer by layer, without building it: no weight is copied or computed.
 
     The numbers are those of `apply`, to the integer. A step that cannot be done is left out, and a warning says so.

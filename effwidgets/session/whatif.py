@@ -9,12 +9,12 @@ from torch import nn
 
 from effwidgets.errors import InputError
 from effwidgets.profiling import Inputs, ProfileOptions
-from effwidgets.profiling.comparison import compare as compare_profiles
-from effwidgets.profiling.dims import Dims
-from effwidgets.profiling.sweep import InputsAt, axis_of
-from effwidgets.profiling.sweep import sweep as sweep_model
 from effwidgets.records import Comparison, Profile, Sweep
 from effwidgets.session.session import session_of
+from effwidgets.whatif.comparison import compare as compare_profiles
+from effwidgets.whatif.dims import Dims
+from effwidgets.whatif.sweep import InputsAt, axis_of
+from effwidgets.whatif.sweep import sweep as sweep_model
 
 __all__ = ["compare", "sweep"]
 

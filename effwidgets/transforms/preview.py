@@ -7,10 +7,10 @@ import dataclasses
 from torch import nn
 
 from effwidgets.profiling.calls import Inputs
-from effwidgets.profiling.comparison import compare
 from effwidgets.profiling.profile import ProfileOptions, profile
 from effwidgets.records import Comparison, Plan, Profile
 from effwidgets.transforms.apply import LEFT_OUT, hypothetical
+from effwidgets.whatif.comparison import compare
 
 __all__ = ["preview"]
 

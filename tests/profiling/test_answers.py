@@ -1,9 +1,6 @@
 """What is answered from memory is what would have been answered: the memory empty, filled, and switched off."""
 
-import gc
 import itertools
-import threading
-import weakref
 
 import pytest
 import torch
@@ -11,8 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from effwidgets.profiling import ProfileOptions, answers, profile
-from effwidgets.profiling.answers import Answer, Answers, Make, Work
-from effwidgets.profiling.kinds import Rule
+from effwidgets.profiling.answers import Answers
 from effwidgets.testing.zoo import MODELS, specimen
 from tests.profiling.test_macs import FORWARD
 
@@ -315,7 +311,7 @@ def test_every_tensor_is_laid_out_as_in_a_real_run(name, monkeypatch):
     (truth,) = LAYOUTS
     LAYOUTS.clear()
     found = three_profiles(model, x, QUICK, monkeypatch)
-    assert LAYOUTS == [truth] * len(LAYOUTS)
+    assert [truth] * len(LAYOUTS) == LAYOUTS
     assert len(LAYOUTS) >= 3
     assert found[0] == found[1] == found[2]
     assert found[0].notes == ()

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from effwidgets.errors import UnknownNameError
-from effwidgets.profiling import ReconcileOptions, reconcile
+from effwidgets.reconcile import ReconcileOptions, reconcile
 from effwidgets.records import Reconciliation
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from effwidgets.profiling.comparison import compare
 from effwidgets.profiling.profile import profile
 from effwidgets.records import Cost, Plan, Site, Step
 from effwidgets.testing.contracts import settings_of
@@ -13,6 +12,7 @@ from effwidgets.testing.zoo import MODELS, Specimen, specimen
 from effwidgets.transforms.apply import apply
 from effwidgets.transforms.base import TRANSFORMS
 from effwidgets.transforms.preview import preview
+from effwidgets.whatif.comparison import compare
 
 EVERY = [(found, name) for found in MODELS for name in TRANSFORMS]
 

@@ -4,11 +4,11 @@ import dataclasses
 
 import pytest
 
-from effwidgets.profiling.comparison import compare
 from effwidgets.records import VIEWS, Comparison, Cost, Latency, LayerProfile, Profile, settings
 from effwidgets.testing.contracts import ViewContract
 from effwidgets.views import comparison as view
 from effwidgets.views.comparison_rows import ComparisonPayload
+from effwidgets.whatif.comparison import compare
 
 
 def conv(name: str, channels: tuple[int, int], own: Cost, **more: object) -> LayerProfile:

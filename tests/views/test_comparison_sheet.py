@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from effwidgets.errors import InputError, UnknownNameError
-from effwidgets.profiling.comparison import compare
 from effwidgets.profiling.profile import profile
+from effwidgets.whatif.comparison import compare
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from effwidgets.profiling.disk import disk
+from effwidgets.checkup.disk import disk
 from effwidgets.records import LayerBytes
 from effwidgets.views.disk import HTML, TEXT
 

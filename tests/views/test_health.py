@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
+from effwidgets.checkup.health import health
 from effwidgets.errors import InputError, UnknownNameError
-from effwidgets.profiling.health import health
 from effwidgets.records import Finding
 from effwidgets.views.health import HTML, TEXT
 

@@ -90,7 +90,7 @@ def test_what_is_not_explained_is_never_hidden(found):
 
 
 def test_every_reason_of_the_engine_has_few_words_of_its_own():
-    from effwidgets.profiling.reasons import _WORDS
+    from effwidgets.reconcile.reasons import _WORDS
     from effwidgets.views.reconciliation_words import _SHORT
 
     assert set(_SHORT) == set(_WORDS)

@@ -4,11 +4,11 @@ import dataclasses
 
 import pytest
 
-from effwidgets.profiling.growth import growth_of, growths_of_model
 from effwidgets.records import VIEWS, Cost, Memory, Sweep, SweepPoint, Uncounted
 from effwidgets.testing.contracts import ViewContract
 from effwidgets.views import sweep as view
 from effwidgets.views.sweep_rows import SweepPayload
+from effwidgets.whatif.growth import growth_of, growths_of_model
 
 
 def point(n: int, stranger: str, **more: object) -> SweepPoint:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from effwidgets.errors import UnknownNameError
-from effwidgets.profiling.sweep import Axis, sweep
+from effwidgets.whatif.sweep import Axis, sweep
 
 
 @pytest.fixture

@@ -12,14 +12,14 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicO
 
 from effwidgets.errors import Cancelled, EffError, InputError
 from effwidgets.profiling.calls import Call, Inputs, as_call, shapes_of
-from effwidgets.profiling.dims import Dims, Following, dims_given, dims_of, places_of
 from effwidgets.profiling.failures import is_empty
-from effwidgets.profiling.growth import growths_of_layers, growths_of_model
 from effwidgets.profiling.profile import ProfileOptions, profile, profile_shadow
-from effwidgets.profiling.resize import resized, resized_for_real
 from effwidgets.profiling.shadow import make_shadow, share
 from effwidgets.records import Profile
 from effwidgets.records.sweeps import Sweep, SweepPoint
+from effwidgets.whatif.dims import Dims, Following, dims_given, dims_of, places_of
+from effwidgets.whatif.growth import growths_of_layers, growths_of_model
+from effwidgets.whatif.resize import resized, resized_for_real
 
 __all__ = ["Axis", "InputsAt", "axis_of", "sweep"]
 

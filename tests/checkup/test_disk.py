@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from safetensors.torch import save_model
 from torch import nn
 
+from effwidgets.checkup.archive import saved_bytes
+from effwidgets.checkup.disk import disk
 from effwidgets.errors import InputError
-from effwidgets.profiling.archive import saved_bytes
-from effwidgets.profiling.disk import disk
 from effwidgets.records import DiskBytes
 from effwidgets.testing.untouched import state_of
 from effwidgets.testing.zoo import MODELS, specimen

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from effwidgets.profiling.ledger import Work
-from effwidgets.profiling.settle import Items, settle
-from effwidgets.profiling.side import Side
+from effwidgets.reconcile.ledger import Work
+from effwidgets.reconcile.settle import Items, settle
+from effwidgets.reconcile.side import Side
 from effwidgets.records.profiles import LayerProfile
 from effwidgets.records.reconciliation import UNEXPLAINED, PeerLayer
 

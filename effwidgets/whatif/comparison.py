@@ -11,9 +11,9 @@ from dataclasses import replace
 from typing import Final
 
 from effwidgets.errors import InputError
-from effwidgets.profiling.facts import facts_of, ran, warnings_of
 from effwidgets.records import LayerProfile, Profile
 from effwidgets.records.comparison import FOUR, Comparison, Fact, LayerChange, LayerState, MemoryChange
+from effwidgets.whatif.facts import facts_of, ran, warnings_of
 
 __all__ = ["compare"]
 

@@ -18,7 +18,8 @@ from torch.utils._python_dispatch import _disable_current_modes
 from effwidgets.profiling.calls import Call, run, tensors_in
 from effwidgets.profiling.failures import python_random_kept, quiet, real_stand_in
 from effwidgets.profiling.kinds import Rule
-from effwidgets.profiling.recorder import Observer, Recorder
+from effwidgets.profiling.observer import Observer
+from effwidgets.profiling.recorder import Recorder
 from effwidgets.profiling.shadow import make_shadow
 from effwidgets.profiling.values import Values
 

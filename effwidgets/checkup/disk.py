@@ -10,8 +10,8 @@ from typing import Any, Final
 import torch
 from torch import nn
 
+from effwidgets.checkup.archive import safetensors_bytes, saved_bytes, stem_of
 from effwidgets.errors import EffError, InputError
-from effwidgets.profiling.archive import safetensors_bytes, saved_bytes, stem_of
 from effwidgets.profiling.calls import tensors_in
 from effwidgets.profiling.memory import storage_of
 from effwidgets.profiling.shadow import check_module

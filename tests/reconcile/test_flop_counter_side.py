@@ -10,8 +10,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from effwidgets.profiling.calls import as_call, run
-from effwidgets.profiling.flop_counter_side import flop_counter
-from effwidgets.profiling.ledger import Work
+from effwidgets.reconcile.flop_counter_side import flop_counter
+from effwidgets.reconcile.ledger import Work
 from effwidgets.testing.zoo import MODELS, specimen
 
 TREE = ["inverted_residual", "shared_conv", "transformer_encoder", "multihead_attention", "vit", "lstm", "gpt"]

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from effwidgets.errors import InputError, UnknownNameError
-from effwidgets.profiling.comparison import compare
 from effwidgets.profiling.profile import ProfileOptions, parameters_only, profile
 from effwidgets.records import Comparison, Cost, Environment, Latency, LayerProfile, Memory, Profile, Uncounted
 from effwidgets.testing.zoo import specimen
+from effwidgets.whatif.comparison import compare
 
 
 def net(*layers: nn.Module) -> nn.Sequential:

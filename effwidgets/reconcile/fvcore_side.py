@@ -19,9 +19,9 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from effwidgets.profiling.calls import Call, map_tensors, run, tensors_in
 from effwidgets.profiling.failures import is_empty, quiet, real_stand_in
-from effwidgets.profiling.ledger import Work
 from effwidgets.profiling.shadow import copy_tree
-from effwidgets.profiling.side import PeerError, Side
+from effwidgets.reconcile.ledger import Work
+from effwidgets.reconcile.side import PeerError, Side
 from effwidgets.units import shape_text
 
 __all__ = ["fvcore"]

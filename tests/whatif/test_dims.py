@@ -8,7 +8,7 @@ from torch import nn
 
 from effwidgets.errors import InputError, UnknownNameError
 from effwidgets.profiling.calls import Call
-from effwidgets.profiling.dims import dims_given, dims_of, places_of
+from effwidgets.whatif.dims import dims_given, dims_of, places_of
 
 PLAIN = nn.Identity()
 

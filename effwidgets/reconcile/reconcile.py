@@ -13,10 +13,10 @@ from torch import nn
 
 from effwidgets.errors import Cancelled, InputError, UnknownNameError
 from effwidgets.profiling.calls import Call, Inputs, as_call
-from effwidgets.profiling.ledger import Work, ledger_of
-from effwidgets.profiling.peer_layers import peer_layers
 from effwidgets.profiling.profile import ProfileOptions, profile
-from effwidgets.profiling.side import PeerError, Side
+from effwidgets.reconcile.ledger import Work, ledger_of
+from effwidgets.reconcile.peer_layers import peer_layers
+from effwidgets.reconcile.side import PeerError, Side
 from effwidgets.records.profiles import Profile
 from effwidgets.records.reconciliation import PeerCount, Reconciliation
 
@@ -139,10 +139,10 @@ def _asked(name: str, model: nn.Module, call: Call, options: ReconcileOptions) -
     if name == "fvcore":
         with warnings.catch_warnings():  # it uses torch.jit.script while it is imported
             warnings.simplefilter("ignore", DeprecationWarning)
-            from effwidgets.profiling.fvcore_side import fvcore
+            from effwidgets.reconcile.fvcore_side import fvcore
 
         return fvcore(model, call, train=options.train)
-    from effwidgets.profiling.flop_counter_side import flop_counter
+    from effwidgets.reconcile.flop_counter_side import flop_counter
 
     meta = name == "flop_counter_meta"
     return flop_counter(model, call, train=options.train, backward=options.backward, meta=meta)

@@ -18,8 +18,8 @@ with warnings.catch_warnings():  # fvcore uses torch.jit.script while it is impo
     warnings.simplefilter("ignore", DeprecationWarning)
     from fvcore.nn import FlopCountAnalysis
 
-    from effwidgets.profiling.fvcore_side import fvcore
-    from effwidgets.profiling.side import PeerError
+    from effwidgets.reconcile.fvcore_side import fvcore
+    from effwidgets.reconcile.side import PeerError
 
 
 @pytest.mark.parametrize("name", ["residual", "u_net", "shared_conv", "vit", "transformer_encoder", "lstm", "signal"])

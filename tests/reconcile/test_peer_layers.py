@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from effwidgets.profiling import ReconcileOptions, reconcile
-from tests.profiling.test_reconcile import check, items
+from effwidgets.reconcile import ReconcileOptions, reconcile
+from tests.reconcile.test_reconcile import check, items
 
 WITH_BACKWARD = ReconcileOptions(backward=True)
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from effwidgets.profiling import ProfileOptions, as_call, profile
-from effwidgets.profiling.ledger import ledger_of, stacked
+from effwidgets.reconcile.ledger import ledger_of, stacked
 from effwidgets.testing.zoo import MODELS, specimen
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from effwidgets.profiling.growth import growth_of
+from effwidgets.whatif.growth import growth_of
 
 KINDS = ["constant", "linear", "quadratic", "cubic", "quartic"]
 sizes = st.lists(st.integers(1, 5000), min_size=6, max_size=9, unique=True).map(sorted)

@@ -11,9 +11,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from effwidgets.profiling.ledger import Work
-from effwidgets.profiling.reasons import FUSED_LAYERS, extra_of, makes, may_multiply, reason_of, words_of
-from effwidgets.profiling.side import Side
+from effwidgets.reconcile.ledger import Work
+from effwidgets.reconcile.reasons import FUSED_LAYERS, extra_of, makes, may_multiply, reason_of, words_of
+from effwidgets.reconcile.side import Side
 from effwidgets.records.reconciliation import UNEXPLAINED, Explained
 
 __all__ = ["Items", "settle"]

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from effwidgets.profiling.ledger import Work
+from effwidgets.reconcile.ledger import Work
 
 __all__ = ["PeerError", "Side"]
 

@@ -12,10 +12,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from effwidgets.errors import InputError, UnknownNameError
 from effwidgets.profiling.calls import Call
 from effwidgets.profiling.profile import ProfileOptions, profile
-from effwidgets.profiling.sweep import Axis, axis_of, sweep
 from effwidgets.records import Sweep
 from effwidgets.testing.untouched import state_of
 from effwidgets.testing.zoo import MODELS, Specimen, specimen
+from effwidgets.whatif.sweep import Axis, axis_of, sweep
 
 BATCH = Axis(name="batch", sizes=(1, 2, 3, 4))
 

@@ -13,8 +13,8 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional
 
+from effwidgets.checkup.health import health
 from effwidgets.errors import InputError, ModelError
-from effwidgets.profiling.health import health
 from effwidgets.records import Health
 from effwidgets.testing.untouched import state_of
 from effwidgets.testing.zoo import MODELS, specimen

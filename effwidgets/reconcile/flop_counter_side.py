@@ -17,9 +17,9 @@ from torch.utils.module_tracker import ModuleTracker
 
 from effwidgets.profiling.calls import Call, map_tensors, run, tensors_in
 from effwidgets.profiling.failures import is_empty, quiet, real_stand_in
-from effwidgets.profiling.ledger import Ledger, Work, back, stacked
 from effwidgets.profiling.shadow import copy_tree
-from effwidgets.profiling.side import Side
+from effwidgets.reconcile.ledger import Ledger, Work, back, stacked
+from effwidgets.reconcile.side import Side
 
 __all__ = ["flop_counter"]
 

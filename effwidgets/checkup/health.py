@@ -12,12 +12,12 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import _disable_current_modes
 
+from effwidgets.checkup.activity import ActivityWatch
+from effwidgets.checkup.findings import Pulse, findings_of
+from effwidgets.checkup.losses import Loss, loss_of
 from effwidgets.errors import EffError, InputError
-from effwidgets.profiling.activity import ActivityWatch
 from effwidgets.profiling.calls import Call, Inputs, as_call, map_tensors, run, shapes_of, tensors_in
 from effwidgets.profiling.failures import is_empty, model_error, real_stand_in
-from effwidgets.profiling.findings import Pulse, findings_of
-from effwidgets.profiling.losses import Loss, loss_of
 from effwidgets.profiling.recorder import Recorder, Tally
 from effwidgets.profiling.shadow import check_module
 from effwidgets.records import Gradient, Health, LayerHealth
@@ -43,7 +43,7 @@ def health(
         inputs: what it is called with.
         loss: takes the outputs, and the target where there is one, and returns one number. Left out:
             cross-entropy or mean squared error to ``target``; without a target the loss that the model returns; without
-            that the mean of the outputs with fixed random signs (`effwidgets.profiling.losses.loss_of` says why).
+            that the mean of the outputs with fixed random signs (`effwidgets.checkup.losses.loss_of` says why).
         target: what the outputs are compared to.
         train: run in training mode, as a step would; otherwise in eval mode.
 

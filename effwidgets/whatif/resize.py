@@ -10,8 +10,8 @@ import torch
 
 from effwidgets.errors import InputError
 from effwidgets.profiling.calls import Call, map_tensors
-from effwidgets.profiling.dims import Following, Place, places_of
 from effwidgets.profiling.shadow import Shadow
+from effwidgets.whatif.dims import Following, Place, places_of
 
 __all__ = ["resized", "resized_for_real"]
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from effwidgets.profiling.ledger import Work
-from effwidgets.profiling.reasons import words_of
-from effwidgets.profiling.settle import settle
-from effwidgets.profiling.side import Side
+from effwidgets.reconcile.ledger import Work
+from effwidgets.reconcile.reasons import words_of
+from effwidgets.reconcile.settle import settle
+from effwidgets.reconcile.side import Side
 from effwidgets.records import UNEXPLAINED
 
 
