@@ -118,9 +118,8 @@ class Answers:
         self._fakes = Fakes(mode)
         self._mode = mode
         self._type = self._fakes.type
-        # A number among tensors takes the default dtype; the library of a convolution lays out its output.
+        # The library of a convolution lays out its output.
         self._flags = (
-            torch.get_default_dtype(),
             torch.are_deterministic_algorithms_enabled(),
             torch.get_num_threads(),
             torch._C._get_mkldnn_enabled(),
@@ -129,7 +128,8 @@ class Answers:
 
     def question(self, func: Any, args: Any, kwargs: Any, tensors: list[torch.Tensor]) -> Question | None:
         """Return what is asked, as a key, and add the tensors in it to ``tensors``; None where it cannot be told."""
-        parts: list[Any] = [func, self._flags]
+        # A number among tensors takes the default dtype, which a forward may change.
+        parts: list[Any] = [func, torch.get_default_dtype(), self._flags]
         if not self._describe(args, parts, tensors):
             return None
         for name, value in kwargs.items():
@@ -164,8 +164,14 @@ class Answers:
     def make_of(self, tensor: torch.Tensor) -> Make | None:
         """Return the make of a fake tensor; None for one that a description does not bring back."""
         make: Make | None = tensor.__dict__.get(_MAKE)
-        # The shape is asked again: `x.data = y` changes a tensor without an operation.
-        if make is not None and make.shape == tensor.shape:
+        # Asked again: `x.data = y`, and so `module.to(...)`, changes a tensor without an operation.
+        if (
+            make is not None
+            and make.shape == tensor.shape
+            and make.stride == tensor.stride()
+            and make.dtype is tensor.dtype
+            and make.offset == tensor.storage_offset()
+        ):
             return make
         if type(tensor) is not self._type or tensor.fake_mode is not self._mode:
             return None
@@ -215,9 +221,11 @@ class Answers:
         if rule.asks or not (single or type(out) in (list, tuple)):
             return
         if rule.mutates:
-            # In place: what is written into is what is returned, of the same make as before.
+            # In place: what is written into is what is returned, of the same make as before; `out=` may have grown.
             places = [place for place, tensor in enumerate(tensors) if tensor is out]
             if rule.reshapes or len(places) != 1 or rule.writes != 1:
+                return
+            if out.__dict__.get(_MAKE) is not self.make_of(out):
                 return
             answer.same = places[0]
         elif not self._lay_out(answer, tensors, [out] if single else out):

@@ -23,16 +23,18 @@ class Cell:
 
     Attributes:
         bytes: its size as it counts: 0 for one that was there before the run or came from elsewhere.
+        counts: whether an operation of the run made it.
         alive: whether the storage stands.
         holders: how many tensors autograd keeps of it by their description alone.
         saved: whether it was counted as kept for the backward.
         returned: whether it was counted as an output of a layer.
     """
 
-    __slots__ = ("alive", "bytes", "holders", "returned", "saved", "watch")
+    __slots__ = ("alive", "bytes", "counts", "holders", "returned", "saved", "watch")
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, *, counts: bool = True) -> None:
         self.bytes = size
+        self.counts = counts
         self.alive = True
         self.holders = 0
         self.saved = False
@@ -78,7 +80,10 @@ class Ledger:
             storage = storage_of(tensor)
             if storage is not None:
                 key = storage._cdata
-                if key not in self._cells and key not in self.outside:
+                cell = self._cells.get(key)
+                if cell is not None:
+                    self._resize(cell, storage.nbytes())
+                elif key not in self.outside:
                     self.open(storage, storage.nbytes())
         self.mark(at)
 
@@ -89,6 +94,13 @@ class Ledger:
         self.live += size
         self.held += size
         return cell
+
+    def _resize(self, cell: Cell, size: int) -> None:
+        # `resize_` and `out=` make a storage grow in its place.
+        if cell.counts and size != cell.bytes:
+            self.live += size - cell.bytes
+            self.held += size - cell.bytes
+            cell.bytes = size
 
     def mark(self, at: str) -> None:
         """Note the peaks, and the layer that made them."""
@@ -109,7 +121,7 @@ class Ledger:
             return None
         cell = self._cells.get(key)
         if cell is None:  # no operation of this run made it: a tensor that a layer keeps as an attribute
-            cell = Cell(0)
+            cell = Cell(0, counts=False)
             self._watch(storage, cell)
         return cell
 

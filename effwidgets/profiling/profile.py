@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import torch
@@ -19,6 +19,7 @@ from effwidgets.profiling.look import Findings, Wanted, look
 from effwidgets.profiling.memory import Ledger
 from effwidgets.profiling.recorder import Recorder
 from effwidgets.profiling.shadow import Shadow, check_module, make_shadow
+from effwidgets.profiling.sparsity import sparsity_of
 from effwidgets.profiling.tree import Tree
 from effwidgets.profiling.values import Values
 from effwidgets.records import Environment, Group, LayerProfile, Memory, Profile, Uncounted
@@ -37,6 +38,7 @@ class ProfileOptions:
         train: look at the model in training mode; otherwise in eval mode. The model's own flags stay as they are.
         latency: also measure the time of a forward and of each layer, on the model itself.
         optimizer: whose state is part of the training peak: one of `OPTIMIZERS`.
+        sparsity: also count the zeros of each parameter, on the model itself; reads every weight.
         groups: also find out which layers' channels change together.
         second_opinion: ask torch-pruning too, and bar the groups on which it differs; takes ten times as long. Whatever
             removes channels asks for it.
@@ -47,6 +49,7 @@ class ProfileOptions:
     train: bool = False
     latency: bool = False
     optimizer: str = "sgd"
+    sparsity: bool = False
     groups: bool = True
     second_opinion: bool = False
     backward: bool = True
@@ -86,6 +89,8 @@ def _profile(model: nn.Module, call: Call, options: ProfileOptions) -> Profile:
         if isinstance(error, Cancelled) or error.__cause__ is None or is_empty(model, call):
             raise
         found = _profile_real(model, call, options, error)
+    if options.sparsity:
+        found = replace(found, zeros=sparsity_of(model))
     return with_latency(found, model, call, train=options.train) if options.latency else found
 
 

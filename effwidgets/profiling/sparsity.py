@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 import torch
 from torch import nn
@@ -18,38 +17,12 @@ from torch.nn.utils import parametrize
 from effwidgets.errors import InputError
 from effwidgets.profiling.compressed import is_sparse
 from effwidgets.profiling.dice import Dice
-from effwidgets.records.base import Record
+from effwidgets.records import Zeros, ZerosSource
 
-__all__ = ["Zeros", "sparsity_of", "zeros_of"]
+__all__ = ["sparsity_of", "zeros_of"]
 
-Source: TypeAlias = Literal["value", "mask", "parametrization"]
 _ORIGINAL: Final = "_orig"
 _MASK: Final = "_mask"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Zeros(Record):
-    """The zeros of one tensor.
-
-    Attributes:
-        name: dotted path of the tensor; of one that is masked or parametrized, as the layer reads it ("fc.weight").
-        entries: how many numbers it has.
-        zeros: how many of them are zero; what a sparse tensor does not store is.
-        source: whether they stand in the tensor itself, or come from a mask or a parametrization.
-        two_of_four: share of the groups of four along the inputs (dimension 1) with at least two zeros, 1.0 where a
-            kernel for 2:4 sparsity could take the weight; None where the inputs do not come in fours.
-    """
-
-    name: str
-    entries: int
-    zeros: int
-    source: Source = "value"
-    two_of_four: float | None = None
-
-    @property
-    def share(self) -> float:
-        """Zeros over entries, from 0 to 1."""
-        return self.zeros / self.entries if self.entries else 0.0
 
 
 def sparsity_of(model: nn.Module) -> tuple[Zeros, ...]:
@@ -95,7 +68,7 @@ def _found(model: nn.Module) -> Iterator[Zeros]:
             yield _zeros(before + name, weight, "parametrization")
 
 
-def _zeros(name: str, tensor: torch.Tensor, source: Source) -> Zeros:
+def _zeros(name: str, tensor: torch.Tensor, source: ZerosSource) -> Zeros:
     tensor = tensor.detach()
     if is_sparse(tensor):
         stored = tensor.coalesce().values() if tensor.layout is torch.sparse_coo else tensor.values()

@@ -19,6 +19,8 @@ from effwidgets.records.profiles import (
     Shape,
     TensorInfo,
     Uncounted,
+    Zeros,
+    ZerosSource,
 )
 from effwidgets.records.reconciliation import UNEXPLAINED, Explained, PeerCount, PeerLayer, Reconciliation
 from effwidgets.records.states import Desk, Front, Outcome, Progress, StudyState
@@ -87,6 +89,8 @@ __all__ = [
     "Text",
     "Uncounted",
     "View",
+    "Zeros",
+    "ZerosSource",
     "settings",
     "show",
     "views_of",

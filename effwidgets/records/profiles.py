@@ -13,9 +13,22 @@ from effwidgets.records.exports import Exported
 from effwidgets.records.measures import Cost, Latency, Memory
 from effwidgets.units import bytes_text, count_text
 
-__all__ = ["Environment", "Group", "LayerProfile", "Member", "Profile", "Shape", "TensorInfo", "Uncounted"]
+__all__ = [
+    "Environment",
+    "Group",
+    "LayerProfile",
+    "Member",
+    "Profile",
+    "Shape",
+    "TensorInfo",
+    "Uncounted",
+    "Zeros",
+    "ZerosSource",
+]
 
 Shape: TypeAlias = tuple[int, ...]
+
+ZerosSource: TypeAlias = Literal["value", "mask", "parametrization"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +153,31 @@ class Uncounted(Record):
     layer: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Zeros(Record):
+    """The zeros of one tensor.
+
+    Attributes:
+        name: dotted path of the tensor; of one that is masked or parametrized, as the layer reads it ("fc.weight").
+        entries: how many numbers it has.
+        zeros: how many of them are zero; what a sparse tensor does not store is.
+        source: whether they stand in the tensor itself, or come from a mask or a parametrization.
+        two_of_four: share of the groups of four along the inputs (dimension 1) with at least two zeros, 1.0 where a
+            kernel for 2:4 sparsity could take the weight; None where the inputs do not come in fours.
+    """
+
+    name: str
+    entries: int
+    zeros: int
+    source: ZerosSource = "value"
+    two_of_four: float | None = None
+
+    @property
+    def share(self) -> float:
+        """Zeros over entries, from 0 to 1."""
+        return self.zeros / self.entries if self.entries else 0.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Profile(Shown, Exported, Record):
     """A model seen through one call: per layer, parameters, MACs and bytes.
@@ -152,6 +190,8 @@ class Profile(Shown, Exported, Record):
         dtype: dtype of the first floating-point input or parameter.
         layers: parents before children, in the order of ``named_modules()``; the first is the model itself.
         groups: layers whose channels change together.
+        zeros: how many numbers of each parameter are zero, as its layer reads it; empty where nobody asked. A dense
+            kernel multiplies by zeros like by other numbers: MACs are not fewer for them.
         notes: what a reader must know beside the numbers, in sentences.
         train: whether it was looked at in training mode; None where nobody wrote it down.
         origin: name of the session that made it; "" when none did. Neither compared nor saved.
@@ -167,6 +207,7 @@ class Profile(Shown, Exported, Record):
     memory: Memory
     latency: Latency | None = None
     uncounted: tuple[Uncounted, ...] = ()
+    zeros: tuple[Zeros, ...] = ()
     notes: tuple[str, ...] = ()
     train: bool | None = None
     origin: str = field(default="", compare=False, metadata={"saved": False})

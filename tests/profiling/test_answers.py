@@ -155,7 +155,7 @@ def other_data(change):
             y = (x * 1).detach()
             note(y.exp())
             y.data = change(y)
-            note(y, y.exp(), y.clone(), y.reshape(-1))
+            note(y, y.exp(), y.clone(), y.reshape(-1), y[1:])
         return x * 2
 
     return forward
@@ -240,7 +240,7 @@ def odd_layouts(x, note):
 def inside_inference_mode(x, note):
     for _ in range(2):
         with torch.inference_mode():
-            y = x.detach() * 1
+            y = x * 1
             note(y, y @ y, F.softmax(y, 1), y.view(-1), F.linear(y, y))
             y.add_(1)
         note(y.exp(), x.exp())
