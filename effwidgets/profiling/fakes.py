@@ -28,11 +28,13 @@ class Fakes:
         self.type = FakeTensor
         self._states: dict[torch.device, dict[str, Any]] = {}
 
-    def fresh(self, shape: Sizes, stride: Sizes, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    def fresh(
+        self, shape: Sizes, stride: Sizes, dtype: torch.dtype, device: torch.device, *, trained: bool = False
+    ) -> torch.Tensor:
         """Return a fake tensor with a storage of its own; to be called inside an operation, where nothing records."""
         with torch._C._DisableTorchDispatch():
             plain = torch.empty_strided(shape, stride, dtype=dtype, device="meta")
-            return self._fake(plain, device)
+            return self._fake(plain, device, trained=trained)
 
     def over(
         self, storage: torch.UntypedStorage, place: tuple[int, Sizes, Sizes], dtype: torch.dtype, device: torch.device
@@ -43,11 +45,11 @@ class Fakes:
             plain.set_(storage, *place)
             return self._fake(plain, device)
 
-    def _fake(self, plain: torch.Tensor, device: torch.device) -> torch.Tensor:
+    def _fake(self, plain: torch.Tensor, device: torch.device, *, trained: bool = False) -> torch.Tensor:
         fake: torch.Tensor = torch.Tensor._make_subclass(
             self.type,
             plain,
-            False,  # noqa: FBT003
+            trained,
             dispatch_device=True,
             device_for_backend_keys=device,
         )

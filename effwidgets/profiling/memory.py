@@ -139,7 +139,8 @@ class Ledger:
         """Return the storage of a cell; a new one of ``size`` bytes in its place when it is gone."""
         storage = cell.watch() if cell.watch is not None else None
         if storage is None:
-            storage = torch.UntypedStorage(size, device="meta")  # type: ignore[no-untyped-call]
+            # A view keeps the whole of its storage.
+            storage = torch.UntypedStorage(max(size, cell.bytes), device="meta")  # type: ignore[no-untyped-call]
             self._watch(storage, cell)
             cell.alive = True
             self.live += cell.bytes

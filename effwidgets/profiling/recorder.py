@@ -1,15 +1,14 @@
-"""What runs where: hooks keep the stack of running modules.
+"""What runs where: the stack of running modules.
 
-Hooks stand on the modules of a private copy. An operation is written to the tally on top of the stack: nothing walks
+Guards stand around the modules of a private copy. An operation is written to the tally on top of the stack: nothing walks
 over the modules while an operation runs.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import nn
@@ -60,7 +59,7 @@ class Recorder:
     """One tally for each module, and the stack of those that are running.
 
     Args:
-        model: a private copy; hooks stand on it while `watching`.
+        model: a private copy; guards stand around its modules while `watching`.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -76,9 +75,8 @@ class Recorder:
         """Return the innermost module through which ``error`` came, or that was running when it came."""
         return self._failure[1] if self._failure[0] is error else self.stack[-1]
 
-    def left(self, tally: Tally) -> None:
-        """Take a module off the stack, and note when an exception takes it off."""
-        error = sys.exc_info()[1]
+    def left(self, tally: Tally, error: BaseException | None = None) -> None:
+        """Take a module off the stack; ``error`` is what took it off, when it was not its return."""
         if error is not None and self._failure[0] is not error:
             self._failure = (error, tally)
         stack = self.stack
@@ -97,64 +95,65 @@ class Recorder:
     @contextmanager
     def watching(self, ledger: Ledger | None = None) -> Iterator[None]:
         """Keep the stack; with a ledger also calls, shapes and output bytes."""
-        handles = []
         del self.stack[1:]
         try:
             for name, module in self._modules.items():
-                guard = (
-                    _Guard(self, self.tallies[name]) if ledger is None else _Counter(self, self.tallies[name], ledger)
-                )
-                handles.append(module.register_forward_pre_hook(guard.enter, prepend=True, with_kwargs=True))
-                handles.append(module.register_forward_hook(guard.leave, always_call=True))
+                tally = self.tallies[name]
+                guard = _Guard(self, tally, module) if ledger is None else _Counter(self, tally, module, ledger)
+                module.__dict__[_CALLED] = guard
             with _slow_path(self._modules.values()):
                 yield
         finally:
-            for handle in handles:
-                handle.remove()
+            for module in self._modules.values():
+                module.__dict__.pop(_CALLED, None)
+
+
+# What `nn.Module.__call__` looks at first. Hooks would do as well, and take three times as long.
+_CALLED: Final = "_compiled_call_impl"
 
 
 class _Guard:
-    """The two hooks of one module: on the stack, off the stack."""
+    """Stands around the calls of one module, hooks included: on the stack, off the stack."""
 
-    __slots__ = ("_recorder", "_tally")
+    __slots__ = ("_call", "_recorder", "_tally")
 
-    def __init__(self, recorder: Recorder, tally: Tally) -> None:
+    def __init__(self, recorder: Recorder, tally: Tally, module: nn.Module) -> None:
         self._recorder = recorder
         self._tally = tally
+        self._call: Any = module._call_impl
 
-    def __deepcopy__(self, memo: object) -> _Guard:
-        return self  # a forward may copy a layer: what the copy does is that layer's work
+    def __deepcopy__(self, memo: object) -> None:
+        """Leave copies alone that a forward makes of its layers: what they do is the work of who called them."""
 
-    def enter(self, _module: nn.Module, _args: Any, _kwargs: Any) -> None:
-        self._recorder.stack.append(self._tally)
-
-    def leave(self, _module: nn.Module, _args: Any, _out: Any) -> None:
-        self._recorder.left(self._tally)
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        recorder, tally = self._recorder, self._tally
+        recorder.stack.append(tally)
+        try:
+            out = self._call(*args, **kwargs)
+        except BaseException as error:
+            recorder.left(tally, error)
+            raise
+        recorder.left(tally)
+        return out
 
 
 class _Counter(_Guard):
-    """Hooks that also note calls, the shapes of the first call, and bytes returned for the first time."""
+    """Also notes calls, the shapes of the first call, and bytes returned for the first time."""
 
     __slots__ = ("_ledger",)
 
-    def __init__(self, recorder: Recorder, tally: Tally, ledger: Ledger) -> None:
-        super().__init__(recorder, tally)
+    def __init__(self, recorder: Recorder, tally: Tally, module: nn.Module, ledger: Ledger) -> None:
+        super().__init__(recorder, tally, module)
         self._ledger = ledger
 
-    def enter(self, _module: nn.Module, args: Any, kwargs: Any) -> None:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         tally = self._tally
-        self._recorder.stack.append(tally)
         if self._ledger.backward:  # a checkpoint runs its part again
-            return
+            return super().__call__(*args, **kwargs)
         tally.calls += 1
         if tally.inputs is None:
             tally.inputs = shapes_of((args, kwargs) if kwargs else args)
-
-    def leave(self, _module: nn.Module, _args: Any, out: Any) -> None:
-        tally = self._tally
-        self._recorder.left(tally)
-        if out is None or self._ledger.backward:  # nothing returned, or an exception on its way out
-            return
+        out = super().__call__(*args, **kwargs)
         if tally.outputs is None:
             tally.outputs = shapes_of(out)
         for tensor in (out,) if isinstance(out, torch.Tensor) else tensors_in(out):
@@ -162,6 +161,7 @@ class _Counter(_Guard):
             if cell is not None and not cell.returned:
                 cell.returned = True
                 tally.output_bytes += min(tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes())
+        return out
 
 
 class _Inert(TorchFunctionMode):

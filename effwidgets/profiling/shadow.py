@@ -75,7 +75,8 @@ class Faker:
         # A model on meta stands for one on the CPU: its kernels, its memory.
         device = _CPU if tensor.is_meta else tensor.device
         if storage is None and tensor.is_contiguous() and real.nbytes() == tensor.nbytes:
-            fake = self._fakes.fresh(tensor.shape, tensor.stride(), tensor.dtype, device)
+            trained = tensor.requires_grad
+            fake = self._fakes.fresh(tensor.shape, tensor.stride(), tensor.dtype, device, trained=trained)
             self._storages[real._cdata] = fake.untyped_storage()
         else:
             if storage is None:
@@ -86,7 +87,7 @@ class Faker:
             fake = self._fakes.over(storage, place, tensor.dtype, device)
         if isinstance(tensor, nn.Parameter):
             fake._is_param = True
-        if tensor.requires_grad:
+        if tensor.requires_grad and not fake.requires_grad:
             fake.requires_grad_()
         keep_value(fake, tensor)
         return fake

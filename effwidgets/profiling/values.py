@@ -30,7 +30,7 @@ def keep_value(fake: torch.Tensor, real: torch.Tensor) -> None:
     if known is None or known.is_floating_point() or known.is_complex() or known.numel() > _LARGEST:
         return
     with torch.no_grad():
-        setattr(fake, _NAME, known.detach().to("cpu", copy=True))
+        setattr(fake, _NAME, known.detach().clone() if known.is_cpu else known.detach().to("cpu"))
 
 
 def _small(tensor: torch.Tensor) -> bool:

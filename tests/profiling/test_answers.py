@@ -1,6 +1,9 @@
 """What is answered from memory is what would have been answered: the memory empty, filled, and switched off."""
 
+import gc
 import itertools
+import threading
+import weakref
 
 import pytest
 import torch
@@ -8,7 +11,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from effwidgets.profiling import ProfileOptions, answers, profile
-from effwidgets.profiling.answers import Answers
+from effwidgets.profiling.answers import Answer, Answers, Make, Work
+from effwidgets.profiling.kinds import Rule
 from effwidgets.testing.zoo import MODELS, specimen
 from tests.profiling.test_macs import FORWARD
 
@@ -315,3 +319,141 @@ def test_every_tensor_is_laid_out_as_in_a_real_run(name, monkeypatch):
     assert len(LAYOUTS) >= 3
     assert found[0] == found[1] == found[2]
     assert found[0].notes == ()
+
+
+def channels_last_model():
+    model = specimen("residual").build()
+    return model.to(memory_format=torch.channels_last)
+
+
+SHAPES = {
+    "channels last, both": (channels_last_model, torch.zeros(2, 3, 16, 16).to(memory_format=torch.channels_last)),
+    "channels last, the model": (channels_last_model, torch.zeros(2, 3, 16, 16)),
+    "not contiguous": (specimen("residual").build, torch.zeros(2, 16, 16, 3).permute(0, 3, 1, 2)),
+    "every other place": (specimen("perceptron").build, torch.zeros(8, 24)[::2, ::2]),
+    "expanded": (specimen("perceptron").build, torch.zeros(1, 12).expand(5, 12)),
+    "an empty batch": (specimen("perceptron").build, torch.zeros(0, 12)),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_inputs_of_any_layout_are_answered_as_they_come(name, monkeypatch):
+    build, x = SHAPES[name]
+    empty, filled, off = three_profiles(build(), x, ProfileOptions(), monkeypatch)
+    assert empty == filled == off
+
+
+def test_one_layout_does_not_answer_for_another(monkeypatch):
+    monkeypatch.setattr(answers, "_ANSWERS", {})
+    plain = [profile(build(), x) for build, x in SHAPES.values()]
+    again = [profile(build(), x) for build, x in reversed(SHAPES.values())]
+    assert plain == again[::-1]
+    assert plain[1].cost.moved_bytes != 0
+
+
+def test_a_default_dtype_that_changed_between_two_profiles_is_seen():
+    class Half(nn.Module):
+        def forward(self, x):
+            return (x > 0) * 1.5
+
+    x = torch.zeros(10)
+    before = torch.get_default_dtype()
+    try:
+        torch.set_default_dtype(torch.float64)
+        wide = profile(Half(), x, options=QUICK).cost.output_bytes
+    finally:
+        torch.set_default_dtype(before)
+    assert (wide, profile(Half(), x, options=QUICK).cost.output_bytes) == (80, 40)
+
+
+def test_another_number_of_threads_changes_nothing_but_the_environment(monkeypatch):
+    found = specimen("u_net")
+    one = three_profiles(found.build(), found.inputs(), ProfileOptions(), monkeypatch)
+    before = torch.get_num_threads()
+    torch.set_num_threads(before + 1)
+    try:
+        other = three_profiles(found.build(), found.inputs(), ProfileOptions(), monkeypatch)
+    finally:
+        torch.set_num_threads(before)
+    assert one[0] == one[1] == one[2]
+    assert other[0] == other[1] == other[2]
+    assert one[0].layers == other[0].layers
+    assert one[0].memory == other[0].memory
+
+
+def test_threads_that_share_the_memory_profile_as_one_alone(monkeypatch):
+    chosen = [specimen(name) for name in ("residual", "vit", "lstm", "gpt")]
+    models = [(found.build(), found.inputs()) for found in chosen]
+    expected = [profile(model, inputs) for model, inputs in models]
+    monkeypatch.setattr(answers, "_ANSWERS", {})
+    monkeypatch.setattr(answers, "_MAKES", {})
+    monkeypatch.setattr(answers, "_MOST", 60)  # it is also emptied meanwhile
+    seen = [[] for _ in models]
+
+    def work(place):
+        for turn in range(3):
+            which = (place + turn) % len(models)
+            try:
+                seen[which].append(profile(*models[which]))
+            except Exception as error:  # noqa: BLE001
+                seen[which].append(error)
+
+    threads = [threading.Thread(target=work, args=(place,)) for place in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(map(len, seen)) == 9
+    for own, others in zip(expected, seen, strict=True):
+        assert all(other == own for other in others)
+
+
+def parts_of(value):
+    """Yield everything that a memory of answers holds."""
+    yield value
+    if isinstance(value, dict):
+        value = [*value.keys(), *value.values()]
+    elif isinstance(value, Make | Answer | Work):
+        value = [getattr(value, name) for name in value.__slots__]
+    if isinstance(value, tuple | list):
+        for item in value:
+            yield from parts_of(item)
+
+
+def test_the_memory_holds_descriptions_and_neither_tensors_nor_models(monkeypatch):
+    monkeypatch.setattr(answers, "_ANSWERS", {})
+    monkeypatch.setattr(answers, "_MAKES", {})
+    gone = []
+    for name in ("residual", "transformer_encoder", "lstm", "gpt"):
+        model = specimen(name).build()
+        profile(model, specimen(name).inputs())
+        gone += [weakref.ref(model), *[weakref.ref(parameter) for parameter in model.parameters()]]
+    del model
+    gc.collect()
+    assert [reference() for reference in gone if reference() is not None] == []
+    kinds = {type(part) for table in (answers._ANSWERS, answers._MAKES) for part in parts_of(table)}
+    plain = {dict, tuple, list, int, bool, float, str, type, object, type(None), torch.Size}
+    words = {torch.dtype, torch.device, torch.layout, torch.memory_format, torch._ops.OpOverload}
+    assert kinds <= plain | words | {Make, Answer, Work, Rule}
+    assert {Make, Answer, Work, torch._ops.OpOverload} <= kinds  # it was looked at
+
+
+def test_the_memory_never_grows_past_its_bound_and_the_profile_stays(monkeypatch):
+    found = specimen("residual")
+    expected = profile(found.build(), found.inputs())
+    monkeypatch.setattr(answers, "_ANSWERS", {})
+    monkeypatch.setattr(answers, "_MAKES", {})
+    monkeypatch.setattr(answers, "_MOST", 20)
+    assert profile(found.build(), found.inputs()) == expected
+    assert 0 < len(answers._ANSWERS) <= 20
+
+
+def test_a_second_profile_of_many_shapes_asks_nothing_again(monkeypatch):
+    found = specimen("vit")
+    profile(found.build(), found.inputs(), options=QUICK)
+    known, size = [], len(answers._ANSWERS)
+    ask = Answers.known
+    monkeypatch.setattr(Answers, "known", lambda self, question: known.append(ask(self, question)) or known[-1])
+    profile(found.build(), found.inputs(), options=QUICK)
+    assert len(answers._ANSWERS) == size
+    assert sum(answer is None for answer in known) <= 0.1 * len(known)

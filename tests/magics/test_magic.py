@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ import torch
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.testing.globalipapp import start_ipython
 from torch import nn
+from torch.nn.utils import prune
 
+import effwidgets
 from effwidgets.errors import EffError, InputError, UnknownNameError
 from effwidgets.magics import WORDS, effdl
 from effwidgets.records import Profile, Suggestions
@@ -27,6 +30,24 @@ def test_profile_returns_the_profile(names: dict[str, Any]) -> None:
     profile = effdl("profile model x", names=names)
     assert isinstance(profile, Profile)
     assert profile.cost.macs == 4 * (32 * 32 + 32 * 8)
+
+
+def test_the_manual_has_a_word_for_every_verb_of_the_package() -> None:
+    verbs = {name for name in effwidgets.__all__ if inspect.isfunction(getattr(effwidgets, name))}
+    # These give no record to look at: a model for `profile`, what stands behind the words, IPython's own door.
+    assert verbs - set(WORDS) == {
+        "on_meta", "session_of", "sessions", "settings", "load_ipython_extension", "unload_ipython_extension",
+    }  # fmt: skip
+
+
+def test_profile_counts_zeros_and_chooses_the_optimizer_when_asked(names: dict[str, Any]) -> None:
+    prune.random_unstructured(names["model"][2], "weight", amount=64)
+    assert effdl("profile model x", names=names).zeros == ()
+    found = effdl("profile model x --sparsity --optimizer Adam", names=names)
+    assert {zeros.name: zeros.zeros for zeros in found.zeros if zeros.source == "mask"} == {"2.weight": 64}
+    assert found.memory.optimizer == "adam"
+    with pytest.raises(UnknownNameError, match="momentum"):
+        effdl("profile model x --optimizer momentun", names=names)
 
 
 def test_an_expression_with_spaces_is_quoted_and_several_inputs_are_a_tuple(names: dict[str, Any]) -> None:
@@ -117,7 +138,11 @@ def test_a_cell_is_run_before_its_line(names: dict[str, Any]) -> None:
 def test_help_tells_every_word(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     effdl("", names=names)
     told = capsys.readouterr().out
-    assert all(word in told for word in WORDS)
+    lines = {line.split()[0]: line for line in told.splitlines() if line.startswith("  ")}
+    assert set(lines) == set(WORDS)
+    assert all(line.endswith(".") for line in lines.values())  # each says what it does
+    assert all(f"%effdl {word} [-h]" in told for word in WORDS)
+    assert "%%" not in told
     effdl("help suggest", names=names)
     assert "--goal" in capsys.readouterr().out
 
@@ -146,9 +171,9 @@ def test_in_ipython_it_returns_values_shows_errors_in_a_line_and_can_be_unloaded
     assert isinstance(result.error_in_exec, EffError)
     shown = capsys.readouterr().out
     assert "Did you mean net" in shown
-    assert "magics.py" not in shown
+    assert "magic.py" not in shown
     shell.run_cell("%effdl trace")
-    assert "magics.py" in capsys.readouterr().out
+    assert "magic.py" in capsys.readouterr().out
     assert "%effdl suggest" in (shell.find_line_magic("effdl").__doc__ or "")
     shell.run_line_magic("unload_ext", "effwidgets")
     assert shell.find_line_magic("effdl") is None
