@@ -11,6 +11,7 @@ from torch import nn
 from effwidgets.errors import EffError
 from effwidgets.profiling.calls import Call, run, tensors_in
 from effwidgets.profiling.coupling import unknown
+from effwidgets.profiling.doubts import Doubts
 from effwidgets.profiling.failures import model_error, python_random_kept, quiet
 from effwidgets.profiling.flow import Flow
 from effwidgets.profiling.memory import Ledger
@@ -96,6 +97,7 @@ def _look_at_once(  # noqa: PLR0913, PLR0917  what look() was given, and how
     flow = Flow(recorder) if wanted.groups and not wanted.train else None
     passing = kind(recorder, ledger, values, flow=flow)
     keeper = Keeper(recorder, ledger, passing.answers)
+    doubts = passing.doubts = Doubts(ledger, keeper.pack)
     with python_random_kept(), torch.enable_grad(), recorder.watching(ledger), passing:
         try:
             with keeper.hooks():
@@ -107,9 +109,24 @@ def _look_at_once(  # noqa: PLR0913, PLR0917  what look() was given, and how
         findings.inference = ledger
         if flow is not None:
             _follow_up(flow, passing, outputs, findings)
+        doubtful = doubts.remain(outputs)
         if wanted.backward:
             _back(passing, outputs, findings, ledger)
+    del outputs
+    if doubtful:
+        _look_without(model, call, values, findings, kind)
     return None
+
+
+def _look_without(model: nn.Module, call: Call, values: Values, findings: Findings, kind: type[CountingPass]) -> None:
+    """Count the forward again, without gradients; what the run with them found stays where that does not run."""
+    recorder, inference = findings.recorder, findings.inference
+    before = recorder.forget_forward()
+    try:
+        _look_forward(model, call, values, findings, kind)
+    except Exception:  # noqa: BLE001  the model's own forward
+        findings.inference = inference
+        recorder.bring_back(before)
 
 
 def _follow_up(flow: Flow, passing: CountingPass, outputs: Any, findings: Findings) -> None:

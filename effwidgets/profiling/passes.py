@@ -9,6 +9,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from effwidgets.profiling.answers import Answer, Answers, Make, Work, work_of
 from effwidgets.profiling.calls import tensors_in
+from effwidgets.profiling.doubts import Doubts
 from effwidgets.profiling.flow import Flow
 from effwidgets.profiling.kinds import Rule
 from effwidgets.profiling.memory import Cell, Ledger
@@ -42,6 +43,7 @@ class CountingPass(Observer):  # type: ignore[no-untyped-call]
         super().__init__(values)
         self.flow = flow
         self.flow_error: Exception | None = None
+        self.doubts: Doubts | None = None
         self._recorder = recorder
         self._stack = recorder.stack
         self._ledger = ledger
@@ -52,7 +54,7 @@ class CountingPass(Observer):  # type: ignore[no-untyped-call]
         """Run the backward from every floating-point tensor in ``outputs`` that has one."""
         ends = [tensor for tensor in tensors_in(outputs) if tensor.requires_grad]
         self._ledger.backward = True
-        self.flow = None
+        self.flow = self.doubts = None
         if ends:
             torch.autograd.backward(ends, [torch.ones_like(tensor) for tensor in ends])
 
@@ -60,6 +62,8 @@ class CountingPass(Observer):  # type: ignore[no-untyped-call]
         """Count an operation that was answered from memory."""
         if self.flow is not None:
             self._follow(answer.rule, given, inputs, list(tensors_in(given[2])))
+        if self.doubts is not None:
+            self.doubts.notice(answer.rule, inputs)
         tally = self._running()
         if answer.rule.kind != "view":
             self._add(tally, answer.work)
@@ -73,6 +77,8 @@ class CountingPass(Observer):  # type: ignore[no-untyped-call]
         """Count one operation."""
         if self.flow is not None:
             self._follow(rule, given, inputs, outputs)
+        if self.doubts is not None:
+            self.doubts.notice(rule, inputs)
         tally = self._running()
         if rule.kind != "view":
             self._add(tally, work_of(rule, given, inputs, outputs))
@@ -97,6 +103,9 @@ class CountingPass(Observer):  # type: ignore[no-untyped-call]
     def _add(self, tally: Tally, work: Work) -> None:
         if self._ledger.backward:
             tally.backward_macs += work.macs
+            if work.unknown is not None:
+                name = f"{work.unknown} (backward)"
+                tally.uncounted[name] = tally.uncounted.get(name, 0) + 1
         elif self._counts:
             tally.macs += work.macs
             tally.elementwise_ops += work.elementwise_ops
@@ -173,10 +182,11 @@ class Keeper:
         self._stack = recorder.stack
         self._ledger = ledger
         self._answers = answers
+        self.pack = self._pack  # one object, so that it can be known again
 
     def hooks(self) -> saved_tensors_hooks:
         """Return the context in which what is kept is counted."""
-        return saved_tensors_hooks(self._pack, self._unpack)
+        return saved_tensors_hooks(self.pack, self._unpack)
 
     def _pack(self, tensor: torch.Tensor) -> torch.Tensor | _Kept:
         cell = self._ledger.cell_of(tensor)

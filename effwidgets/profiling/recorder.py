@@ -55,6 +55,18 @@ class Tally:
         self.uncounted: dict[str, int] = {}
 
 
+_OF_FORWARD: Final = (
+    "calls",
+    "elementwise_ops",
+    "inputs",
+    "macs",
+    "moved_bytes",
+    "output_bytes",
+    "outputs",
+    "uncounted",
+)
+
+
 class Recorder:
     """One tally for each module, and the stack of those that are running.
 
@@ -87,6 +99,22 @@ class Recorder:
         """Begin anew: what was noted so far is dropped."""
         for tally in self.tallies.values():
             tally.__init__(tally.name, tally.kind)  # type: ignore[misc]
+
+    def forget_forward(self) -> dict[str, dict[str, Any]]:
+        """Drop what was noted of the forward, but not what it keeps for the backward; returns what was dropped."""
+        dropped = {}
+        for tally in self.tallies.values():
+            dropped[tally.name] = {part: getattr(tally, part) for part in _OF_FORWARD}
+            new = Tally(tally.name, tally.kind)
+            for part in _OF_FORWARD:
+                setattr(tally, part, getattr(new, part))
+        return dropped
+
+    def bring_back(self, dropped: dict[str, dict[str, Any]]) -> None:
+        """Note again what `forget_forward` dropped."""
+        for name, parts in dropped.items():
+            for part, value in parts.items():
+                setattr(self.tallies[name], part, value)
 
     def module_of(self, tally: Tally) -> nn.Module:
         """Return the module that a tally belongs to."""

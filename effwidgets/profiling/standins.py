@@ -1,4 +1,4 @@
-"""What an operation returns on a shadow, where torch's own fake kernel refuses what the real one takes.
+"""What an operation returns on a shadow, where torch's own fake kernel refuses what the real one takes, or is slow.
 
 `STAND_INS` holds a function for each such operation: ``(values, args, kwargs) -> output``, or `NotImplemented` where it
 does not know better than torch. What those of `BY_VALUES` return depends on kept values: it must not be remembered by
@@ -84,6 +84,18 @@ def _pack_padded_sequence(values: Values, args: Any, _kwargs: Any) -> Any:
     return source.new_empty((rows, *source.shape[2:])), sizes
 
 
+def _batch_norm(_values: Values, args: Any, _kwargs: Any) -> Any:
+    # Torch knows it by a decomposition alone, which takes 30 ms at each new shape: half of what a first profile of an
+    # image model costs beside torch's own imports.
+    source, weight, training = args[0], args[1], args[5]
+    plain = source.is_contiguous() or (source.dim() == 4 and source.is_contiguous(memory_format=torch.channels_last))
+    if not plain or source.dim() < 2 or {source.dtype, *([] if weight is None else [weight.dtype])} != {torch.float32}:
+        return NotImplemented
+    many = source.shape[1] if training else 0
+    kept = source.new_empty((many,)), source.new_empty((many,))
+    return source.new_empty_strided(source.shape, source.stride()), *kept
+
+
 def _known(table: dict[str, StandIn]) -> dict[Any, StandIn]:
     found = {}
     for name, stand_in in table.items():  # not every operation is in every torch
@@ -103,5 +115,8 @@ _BY_VALUES: Final = _known(
 BY_VALUES: Final = frozenset(_BY_VALUES)
 """Those whose output has a shape that kept values decide."""
 
-STAND_INS: Final = {**_known({"_grouped_mm.default": _grouped_mm}), **_BY_VALUES}
+STAND_INS: Final = {
+    **_known({"_grouped_mm.default": _grouped_mm, "native_batch_norm.default": _batch_norm}),
+    **_BY_VALUES,
+}
 """Operation -> what makes its output on a shadow."""

@@ -6,7 +6,7 @@ from effwidgets.records import Comparison, View
 from effwidgets.units import seconds_text
 from effwidgets.views.comparison_figure import draw_figure
 from effwidgets.views.comparison_html import draw_html
-from effwidgets.views.comparison_rows import COLUMNS, ChangeRow, ComparisonPayload, TotalRow, payload
+from effwidgets.views.comparison_rows import COLUMNS, SUMS, ChangeRow, ComparisonPayload, TotalRow, payload
 from effwidgets.views.signed import part_text, signed_amount, signed_marks
 from effwidgets.views.texttable import Column, fold, plain, table
 from effwidgets.views.words import amount, clip
@@ -35,14 +35,17 @@ def draw_text(found: Comparison) -> str:
     if data["same"]:
         lines.append(f"{data['same']:,} layer{'s are as they were' if data['same'] != 1 else ' is as it was'}.")
     if data["least"]:
-        lines.append("Not everything was counted: the totals are at least what they say.")
+        lines.append("≥: some work has no formula, or some memory is out of sight; the total is at least this.")
     return "\n".join([*lines, *fold(data["notes"])])
 
 
 def _total(row: TotalRow) -> list[str]:
     before, after = row["before"], row["after"]
     change = None if before is None or after is None else after - before
-    written = [_amount(row["key"], value) for value in (before, after)]
+    written = [
+        "≥ " * least + _amount(row["key"], value)
+        for value, least in ((before, row["before_least"]), (after, row["after_least"]))
+    ]
     return [row["title"], *written, signed_amount(row["key"], change), part_text(before, after), _where(row)]
 
 
@@ -54,7 +57,7 @@ def _where(row: TotalRow) -> str:
     if row["before_at"] is None and row["after_at"] is None:
         return ""
     named = [clip(at, 32) or "the model itself" for at in (row["before_at"], row["after_at"]) if at is not None]
-    return f"at {' → '.join(dict.fromkeys(named))}"
+    return f"{'largest:' if row['key'] in SUMS else 'at'} {' → '.join(dict.fromkeys(named))}"
 
 
 def _layers(data: ComparisonPayload) -> list[str]:

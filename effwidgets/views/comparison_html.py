@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from effwidgets.units import seconds_text
-from effwidgets.views.comparison_rows import COLUMNS, ChangeRow, ComparisonPayload, TotalRow
+from effwidgets.views.comparison_rows import COLUMNS, SUMS, ChangeRow, ComparisonPayload, TotalRow
 from effwidgets.views.page import card, esc, notes, tag
 from effwidgets.views.signed import change_class, part_text, signed_amount, signed_bar
 from effwidgets.views.words import amount, clip
@@ -35,19 +35,18 @@ _RIGHT = 'class="n"'
 
 def _totals(data: ComparisonPayload) -> str:
     head = [("The model", ""), ("Before", _RIGHT), ("After", _RIGHT), ("Change", _RIGHT), ("", _RIGHT)]
-    body = "".join(_total(row, data) for row in data["totals"])
+    body = "".join(_total(row) for row in data["totals"])
     return f"<table>{_head([*head, ('Layer responsible', '')])}<tbody>{body}</tbody></table>"
 
 
-def _total(row: TotalRow, data: ComparisonPayload) -> str:
+def _total(row: TotalRow) -> str:
     before, after = row["before"], row["after"]
     change = None if before is None or after is None else after - before
-    least = "≥ " if data["least"] and row["key"] != "params" and not row["key"].startswith("param") else ""
     bar = signed_bar(change, before) if change and before else ""
     cells = [
         f'<th scope="row">{esc(row["title"])}</th>',
-        f'<td class="n q">{least}{_amount(row["key"], before)}</td>',
-        f'<td class="n"><b>{least}{_amount(row["key"], after)}</b></td>',
+        f'<td class="n q">{"≥ " * row["before_least"]}{_amount(row["key"], before)}</td>',
+        f'<td class="n"><b>{"≥ " * row["after_least"]}{_amount(row["key"], after)}</b></td>',
         f'<td class="n {change_class(change)}">{signed_amount(row["key"], change)}</td>',
         f'<td class="n {change_class(change)}">{part_text(before, after)}{bar}</td>',
         f'<td class="q">{_where(row)}</td>',
@@ -62,7 +61,7 @@ def _amount(key: str, value: float | None) -> str:
 def _where(row: TotalRow) -> str:
     named = [at for at in (row["before_at"], row["after_at"]) if at is not None]
     shown = [f'<span title="{esc(at)}">{esc(clip(at, 40)) or "the model itself"}</span>' for at in dict.fromkeys(named)]
-    return " → ".join(shown)
+    return ("largest: " if shown and row["key"] in SUMS else "") + " → ".join(shown)
 
 
 def _layers(data: ComparisonPayload) -> str:
@@ -115,6 +114,6 @@ def _both(row: ChangeRow, key: str) -> str:
 def _foot(data: ComparisonPayload) -> str:
     same = data["same"]
     said = [f"{same:,} layer{'s' if same != 1 else ''} as before" if same else ""]
-    said.append("Not everything was counted: at least" if data["least"] else "")
+    said.append("≥ at least: some work has no formula, or some memory is out of sight" if data["least"] else "")
     said.append("Numbers of a layer count what is inside of it. FLOPs are 2 × MACs of matrix-like work.")
     return f"<footer>{' · '.join(filter(None, said))}</footer>"

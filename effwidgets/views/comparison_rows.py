@@ -10,10 +10,13 @@ from effwidgets.units import shape_text
 from effwidgets.views.wire import VERSION
 from effwidgets.views.words import clip, module_text
 
-__all__ = ["COLUMNS", "ChangeRow", "ComparisonPayload", "TotalRow", "payload"]
+__all__ = ["COLUMNS", "SUMS", "ChangeRow", "ComparisonPayload", "TotalRow", "payload"]
 
 COLUMNS = {"params": "Parameters", "macs": "FLOPs", "saved_bytes": "Saved"}
 """The costs that a row shows."""
+
+SUMS = frozenset({"param_bytes", "saved_bytes"})
+"""Totals that every layer has a share of: the layer responsible is the one with the largest."""
 
 _COSTS = {
     "params": "Parameters",
@@ -40,6 +43,9 @@ class TotalRow(TypedDict):
     after: float | None
     before_at: str | None
     after_at: str | None
+    before_least: bool
+    after_least: bool
+    """At least: an operation without a formula is left out of it, or memory that a kernel keeps out of sight."""
 
 
 class ChangeRow(TypedDict):
@@ -75,7 +81,7 @@ class ComparisonPayload(TypedDict):
     rows: list[ChangeRow]
     same: int
     least: bool
-    """Something was not counted: the totals are at least what they say."""
+    """Some total is at least what it says: see `TotalRow`."""
     warnings: list[str]
     notes: list[str]
 
@@ -97,7 +103,7 @@ def payload(found: Comparison) -> ComparisonPayload:
         "totals": _totals(found),
         "rows": [_row(layer, one.model, _told(layer, sides, alike=one.inputs == other.inputs)) for layer in shown],
         "same": sum(layer.state == "same" and bool(layer.name) for layer in found.layers),
-        "least": bool(one.uncounted or other.uncounted),
+        "least": any((one.uncounted, other.uncounted, one.memory.hidden, other.memory.hidden)),
         "warnings": list(found.warnings),
         "notes": list(found.notes),
     }
@@ -113,6 +119,8 @@ def _totals(found: Comparison) -> list[TotalRow]:
     ran = all(change.before is not None and change.after is not None for change in found.memory[:3])
     keys = [key for key in _COSTS if ran or key == "params"]
     rows: list[TotalRow] = [_total(key, _COSTS[key], getattr(one.cost, key), getattr(other.cost, key)) for key in keys]
+    for row in rows[1:]:
+        row["before_least"], row["after_least"] = bool(one.uncounted), bool(other.uncounted)
     for change in found.memory:
         title = _MEMORY[change.quantity]
         optimizer = one.memory.optimizer
@@ -120,6 +128,8 @@ def _totals(found: Comparison) -> list[TotalRow]:
             title += f", {optimizer.upper()}"
         row = _total(change.quantity, title, change.before, change.after)
         row["before_at"], row["after_at"] = change.before_at, change.after_at
+        if change.quantity != "param_bytes":
+            row["before_least"], row["after_least"] = bool(one.memory.hidden), bool(other.memory.hidden)
         if change.before is not None or change.after is not None:
             rows.append(row)
     if one.latency is not None or other.latency is not None:
@@ -129,7 +139,16 @@ def _totals(found: Comparison) -> list[TotalRow]:
 
 
 def _total(key: str, title: str, before: float | None, after: float | None) -> TotalRow:
-    return {"key": key, "title": title, "before": before, "after": after, "before_at": None, "after_at": None}
+    return {
+        "key": key,
+        "title": title,
+        "before": before,
+        "after": after,
+        "before_at": None,
+        "after_at": None,
+        "before_least": False,
+        "after_least": False,
+    }
 
 
 def _row(layer: LayerChange, model: str, told: str) -> ChangeRow:

@@ -8,15 +8,18 @@ from effwidgets.records import Cost, LayerProfile, Profile, View
 from effwidgets.units import bytes_text, count_text, seconds_text, shape_text
 from effwidgets.views.layers_figure import draw_figure
 from effwidgets.views.layers_html import draw_html
+from effwidgets.views.memory import held, memory_figures
 from effwidgets.views.texttable import Column, fold, plain, table
 from effwidgets.views.times import times, times_text
 from effwidgets.views.totals import totals
 from effwidgets.views.wire import VERSION, Columns, LayersPayload
 from effwidgets.views.words import clip
+from effwidgets.views.zeros import zeros
 
 __all__ = ["FIGURE", "HTML", "TEXT", "payload"]
 
 _TEXT_ROWS = 60  # a screen or two of a terminal
+_TEXT_ZEROS = 8
 
 
 def payload(profile: Profile) -> LayersPayload:
@@ -45,6 +48,7 @@ def payload(profile: Profile) -> LayersPayload:
         "own": _columns(layer.self_cost for layer in layers),
         "total": _columns(layer.cost for layer in layers),
         "times": times(profile),
+        "zeros": zeros(profile),
         "uncounted": [_uncounted_text(one.op, one.times, one.layer) for one in profile.uncounted],
         "notes": list(profile.notes),
     }
@@ -84,10 +88,7 @@ def draw_text(profile: Profile) -> str:
     data = payload(profile)
     whole, least = data["totals"], "at least " if data["uncounted"] else ""
     lines = [f"{plain(clip(data['title']))} · input {data['inputs']}", _headline(data, least)]
-    if whole["inference_peak_bytes"] is not None:
-        at = whole["inference_peak_at"] or "the model itself"
-        line = f"Inference peak {bytes_text(whole['inference_peak_bytes'])} at {plain(clip(at, 60))}"
-        lines.append(f"{line} · {bytes_text(whole['saved_bytes'] or 0)} saved for backward")
+    lines += _memory(data)
     if whole["latency_s"] is not None:
         spread = seconds_text((whole["latency_iqr_s"] or 0.0) / 2)
         lines.append(f"Latency {seconds_text(whole['latency_s'])} ± {spread} · {data['environment']}")
@@ -102,13 +103,29 @@ def draw_text(profile: Profile) -> str:
         lines.append(f"… and {len(data['names']) - shown:,} more layers. The total counts them all.")
     lines += fold([f"Not counted: {', '.join(data['uncounted'])}"] if data["uncounted"] else [])
     lines += fold([data["times"]["remark"]] if data["times"] is not None else [])
+    lines += _zeros(data)
     lines += fold(data["notes"])
     return "\n".join(lines)
 
 
+def _memory(data: LayersPayload) -> list[str]:
+    found = memory_figures(data)
+    wide = max((len(one.title) for one in found), default=0)
+    return [plain(f"{one.title:<{wide}}  {'≥ ' * bool(one.least)}{one.amount} {one.where}".rstrip()) for one in found]
+
+
+def _zeros(data: LayersPayload) -> list[str]:
+    if data["zeros"] is None:
+        return []
+    tensors = data["zeros"]["tensors"]
+    lines = fold([data["zeros"]["summary"]]) + fold(tensors[:_TEXT_ZEROS], indent="  ")
+    return lines + ([f"  … and {len(tensors) - _TEXT_ZEROS:,} more tensors."] if len(tensors) > _TEXT_ZEROS else [])
+
+
 def _headline(data: LayersPayload, least: str) -> str:
     whole = data["totals"]
-    params = f"{count_text(whole['params'])} parameters ({bytes_text(whole['param_bytes'])} with buffers)"
+    size = ", ".join(filter(None, (f"{bytes_text(whole['param_bytes'])} with buffers", plain(held(data)))))
+    params = f"{count_text(whole['params'])} parameters ({size})"
     return params if data["partial"] else f"{params} · {least}{count_text(2 * whole['macs'])} FLOPs (2 × MACs)"
 
 

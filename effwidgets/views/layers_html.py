@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from effwidgets.units import bytes_text, count_text, seconds_text
+from effwidgets.views.memory import held, memory_figures
 from effwidgets.views.page import bar, card, esc, figures, notes, tag
 from effwidgets.views.times import spread_text, times_text
 from effwidgets.views.wire import LayersPayload
@@ -27,27 +28,23 @@ def draw_html(data: LayersPayload) -> str:
     header = f"<header>{tag('b', data['title'])}{tag('span', 'input ' + data['inputs'], 'q')}"
     header += f"{tag('span', data['environment'], 'q')}</header>"
     parts = [header, figures(_figures(data)), table, _more(data, shown), _foot(data)]
-    parts += _measured(data)
+    parts += [*_measured(data), *_zeros(data)]
     parts += [tag("p", note) for note in data["notes"]]
     return card(parts, view="layers", origin=data["origin"], label=f"Layers of {data['title']}")
 
 
 def _figures(data: LayersPayload) -> list[tuple[str, str, str]]:
     whole = data["totals"]
-    found = [("Parameters", count_text(whole["params"]), f"{bytes_text(whole['param_bytes'])} with buffers")]
+    size = "; ".join(filter(None, (f"{bytes_text(whole['param_bytes'])} with buffers", held(data))))
+    found = [("Parameters", count_text(whole["params"]), size)]
     if data["partial"]:
         return found
     least = "≥ " if data["uncounted"] else ""
     remark = f"at least; {_missing(data)}" if least else ""
     found.append(("FLOPs (2 × MACs)", least + count_text(2 * whole["macs"]), remark))
-    for key, title in (("inference_peak", "Inference peak"), ("training_peak", "Training peak")):
-        value = whole["inference_peak_bytes"] if key == "inference_peak" else whole["training_peak_bytes"]
-        at = whole["inference_peak_at"] if key == "inference_peak" else whole["training_peak_at"]
-        if value is not None:
-            more = f", {whole['optimizer'].upper()}" if key == "training_peak" and whole["optimizer"] else ""
-            found.append((title + more, bytes_text(value), f"at {clip(at, 48)}" if at else ""))
-    if whole["saved_bytes"] is not None:
-        found.insert(3, ("Saved for backward", bytes_text(whole["saved_bytes"]), ""))
+    for one in memory_figures(data):
+        said = "; ".join(filter(None, (one.where, one.least)))
+        found.append((one.title, "≥ " * bool(one.least) + one.amount, said))
     if whole["latency_s"] is not None:
         spread = f"± {seconds_text((whole['latency_iqr_s'] or 0.0) / 2)}"
         found.append(("Latency", seconds_text(whole["latency_s"]), spread))
@@ -93,6 +90,11 @@ def _measured(data: LayersPayload) -> list[str]:
         return []
     parts = [tag("p", f"Take care: {found['warning']}.", "bad")] if found["warning"] else []
     return [*parts, tag("p", found["remark"])] if found["remark"] else parts
+
+
+def _zeros(data: LayersPayload) -> list[str]:
+    found = data["zeros"]
+    return [] if found is None else [tag("p", found["summary"]), notes("Layers with zeros", found["tensors"])]
 
 
 def _more(data: LayersPayload, shown: int) -> str:

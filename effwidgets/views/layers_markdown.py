@@ -75,7 +75,8 @@ def _number_column(profile: Profile, key: str, shown: Sequence[int]) -> tuple[st
     unit = prefix if key == "latency_s" else f"{prefix}{MEASURES[key].unit}"
     values = [total[row] for row in shown] + ([own[0]] if shown and _own_row(profile) else [])
     digits = 0 if scale == 1 and key != "latency_s" else max(0, 4 - len(f"{int(whole / scale)}"))
-    least = "≥ " if profile.uncounted and MEASURES[key].run and key != "latency_s" else ""
+    hidden = key == "saved_bytes" and profile.memory.hidden
+    least = "≥ " if hidden or (profile.uncounted and MEASURES[key].run and key != "latency_s") else ""
     cells = [_number(value / scale, digits) for value in values]
     title = MEASURES[key].title
     return f"{title} ({unit})" if unit else title, [*cells, f"**{least}{_number(whole / scale, digits)}**"]

@@ -14,13 +14,16 @@ def totals(cost: Cost, memory: Memory, latency: Latency | None = None, *, ran: b
     return {
         "params": cost.params,
         "param_bytes": memory.param_bytes,
+        "param_at": memory.param_at if memory.param_bytes else None,
         "macs": cost.macs,
         "inference_peak_bytes": memory.inference_peak_bytes if ran else None,
         "inference_peak_at": memory.inference_peak_at if ran else None,
         "saved_bytes": memory.saved_bytes if ran else None,
+        "saved_at": memory.saved_at if ran and memory.saved_bytes else None,
         "training_peak_bytes": memory.training_peak_bytes if ran else None,
         "training_peak_at": memory.training_peak_at if ran else None,
         "optimizer": memory.optimizer,
+        "hidden": list(memory.hidden) if ran else [],
         "latency_s": None if latency is None else latency.median_s,
         "latency_iqr_s": None if latency is None else latency.iqr_s,
     }

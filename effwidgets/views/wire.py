@@ -15,6 +15,7 @@ __all__ = [
     "Columns",
     "DiffRow",
     "LayerTimes",
+    "LayerZeros",
     "LayersPayload",
     "ParetoPayload",
     "Preview",
@@ -30,17 +31,25 @@ VERSION = 1
 
 
 class Totals(TypedDict):
-    """The numbers of a whole model. ``None`` means that it was not measured."""
+    """The numbers of a whole model. ``None`` means that it was not measured.
+
+    ``*_at`` names the layer responsible, "" the model itself: for a peak the layer that was running, for what is held
+    or kept (``param_at``, ``saved_at``) the one whose own share is the largest.
+    """
 
     params: int
     param_bytes: int
+    param_at: str | None
     macs: int
     inference_peak_bytes: int | None
     inference_peak_at: str | None
     saved_bytes: int | None
+    saved_at: str | None
     training_peak_bytes: int | None
     training_peak_at: str | None
     optimizer: str | None
+    hidden: list[str]
+    """Layers whose kernels keep memory out of sight: peaks and saved bytes are at least what they say."""
     latency_s: float | None
     latency_iqr_s: float | None
 
@@ -71,6 +80,14 @@ class LayerTimes(TypedDict):
     """Why they are not to be trusted, in words."""
 
 
+class LayerZeros(TypedDict):
+    """Zeros among the parameters, in sentences."""
+
+    summary: str
+    tensors: list[str]
+    """One for each tensor whose zeros are worth a line, the most zeros first."""
+
+
 class LayersPayload(TypedDict):
     """The layer table. Row 0 is the model itself; parents stand before their children."""
 
@@ -94,6 +111,8 @@ class LayersPayload(TypedDict):
     total: Columns
     times: LayerTimes | None
     """Only where the times of layers were measured."""
+    zeros: LayerZeros | None
+    """Only where zeros were counted."""
     uncounted: list[str]
     notes: list[str]
 

@@ -120,3 +120,22 @@ def test_sequences_are_packed_as_the_real_ones(mode, batch_first):
 
 def test_what_values_decide_is_marked():
     assert {aten.index.Tensor, aten.masked_select.default, aten._pack_padded_sequence.default} == BY_VALUES
+
+
+@pytest.mark.parametrize("train", [False, True])
+@pytest.mark.parametrize("shape", [(4, 3), (2, 3, 7), (2, 3, 4, 5), (2, 3, 2, 4, 5)])
+@pytest.mark.parametrize("last", [False, True])
+def test_a_batch_norm_returns_what_the_real_kernel_returns(shape, train, last):
+    given = torch.zeros(shape)
+    if last and len(shape) == 4:
+        given = given.to(memory_format=torch.channels_last)
+    stats = torch.zeros(3), torch.ones(3)
+    args = (given, torch.ones(3), torch.zeros(3), *stats, train, 0.1, 1e-5)
+    real = torch.ops.aten.native_batch_norm(*args)
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    stand_in = STAND_INS[torch.ops.aten.native_batch_norm.default]
+    with mode:
+        found = stand_in(
+            Values(mode), tuple(mode.from_tensor(a) if isinstance(a, torch.Tensor) else a for a in args), {}
+        )
+    assert [(t.shape, t.stride(), t.dtype) for t in found] == [(t.shape, t.stride(), t.dtype) for t in real]

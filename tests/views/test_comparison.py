@@ -90,7 +90,9 @@ def test_the_text_shows_before_after_change_and_a_bar_to_either_side(found):
     assert "at bn1" in lines["Inference peak"]
     assert "! Not the same inputs: 1 × 3 × 32 × 32 before" in text
     assert "█│" in text
-    assert "at least what they say" in text  # one operation of the block has no formula
+    assert "≥" in lines["FLOPs (2 × MACs)"]  # one operation of the block has no formula
+    assert "≥" not in lines["Inference peak"]  # what it returns is seen all the same
+    assert "the total is at least this" in text
 
 
 def test_two_equal_profiles_say_that_no_layer_differs_in_every_medium(profile):
