@@ -1,7 +1,7 @@
 """What runs where: the stack of running modules.
 
-Guards stand around the modules of a private copy. An operation is written to the tally on top of the stack: nothing walks
-over the modules while an operation runs.
+Guards stand around the modules of a private copy. An operation is written to the tally on top of the stack: nothing
+walks over the modules while an operation runs.
 """
 
 from __future__ import annotations
