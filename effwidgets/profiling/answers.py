@@ -15,6 +15,7 @@ import torch
 
 from effwidgets.profiling.fakes import Fakes
 from effwidgets.profiling.kinds import Rule, rule_of
+from effwidgets.profiling.macs import registered
 
 if TYPE_CHECKING:
     from torch._subclasses.fake_tensor import FakeTensorMode
@@ -83,6 +84,7 @@ class Answer:
 # Shared by all profiles of the process: nothing in it belongs to any model.
 _MAKES: dict[tuple[Any, ...], Make] = {}
 _ANSWERS: dict[Question, Answer | None] = {}
+_FLAGS: dict[tuple[Any, ...], int] = {}
 
 
 def work_of(rule: Rule, given: tuple[Any, Any, Any], inputs: Sequence[torch.Tensor], outputs: Sequence[Any]) -> Work:
@@ -115,16 +117,20 @@ class Answers:
     """
 
     def __init__(self, mode: FakeTensorMode) -> None:
-        self._fakes = Fakes(mode)
+        self.fakes = Fakes(mode)
         self._mode = mode
-        self._type = self._fakes.type
-        # The library of a convolution lays out its output.
-        self._flags = (
+        self._type = self.fakes.type
+        # The library of a convolution lays out its output; a formula may have been added to torch's.
+        flags = (
+            registered(),
             torch.are_deterministic_algorithms_enabled(),
             torch.get_num_threads(),
             torch._C._get_mkldnn_enabled(),
             torch._C._get_cudnn_enabled(),
+            torch._C._get_cudnn_deterministic(),
+            torch._C._get_cudnn_benchmark(),
         )
+        self._flags = _FLAGS.setdefault(flags, len(_FLAGS))
 
     def question(self, func: Any, args: Any, kwargs: Any, tensors: list[torch.Tensor]) -> Question | None:
         """Return what is asked, as a key, and add the tensors in it to ``tensors``; None where it cannot be told."""
@@ -200,14 +206,14 @@ class Answers:
     def _output(self, make: Make, source: int | None, tensors: Any, fresh: Any) -> torch.Tensor:
         if source is not None:
             return self.fake(make, tensors[source].untyped_storage())
-        fake = self._fakes.fresh(make.shape, make.stride, make.dtype, make.device)
+        fake = self.fakes.fresh(make.shape, make.stride, make.dtype, make.device)
         fake.__dict__[_MAKE] = make
         fresh.append((fake.untyped_storage(), make.bytes))
         return fake
 
     def fake(self, make: Make, storage: torch.UntypedStorage) -> torch.Tensor:
         """Return a fake tensor of a make over a storage on meta."""
-        fake = self._fakes.over(storage, make.place, make.dtype, make.device)
+        fake = self.fakes.over(storage, make.place, make.dtype, make.device)
         fake.__dict__[_MAKE] = make
         return fake
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from typing import Any
 
 import torch
 
+from effwidgets.profiling.dice import Dice
 from effwidgets.profiling.failures import python_random_kept
 
 __all__ = ["Clock", "same_random"]
@@ -88,7 +90,12 @@ class Clock:
 @contextmanager
 def same_random(clock: Clock) -> Iterator[None]:
     """Put the random states back afterwards: also in eval mode, as some forwards draw numbers whatever the mode."""
-    # Each run draws the same numbers, so each takes the same way; what repeats draw, the run does not miss. Not by
-    # generators of its own (`Dice`), as elsewhere beside the main thread: the time of that mode would be measured too.
-    with python_random_kept(), torch.random.fork_rng(devices=clock.cuda):
-        yield
+    # Each run draws the same numbers, so each takes the same way; what repeats draw, the run does not miss.
+    if threading.current_thread() is threading.main_thread():
+        with python_random_kept(), torch.random.fork_rng(devices=clock.cuda):
+            yield
+    else:
+        # The states belong to the process: putting them back here would change what the main thread draws meanwhile.
+        # The price of this mode, some microseconds for each operation, is part of the time then.
+        with Dice():
+            yield

@@ -72,7 +72,7 @@ def _has_own_function(outputs: Any) -> bool:
     seen = set(waiting)
     while waiting:
         node = waiting.pop()
-        if isinstance(node, BackwardCFunction):
+        if issubclass(type(node), BackwardCFunction):
             return True
         for following, _ in node.next_functions:
             if following is not None and following not in seen:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import torch
 
-from effwidgets.profiling.macs import Formula, formula_of
+from effwidgets.profiling.macs import Formula, formula_of, registered
 
 if TYPE_CHECKING:
     from torch._ops import OpOverload
@@ -176,13 +176,17 @@ class Rule:
             return None
 
 
-@functools.cache
 def rule_of(func: OpOverload) -> Rule:
-    """Return how ``func`` is counted; decided once for each operation.
+    """Return how ``func`` is counted; decided once for each operation, and again when torch was taught a formula.
 
     Operations of torch itself go by their plain name ("addmm"), others with their namespace
     ("quantized::linear_dynamic").
     """
+    return _rule_of(func, registered())
+
+
+@functools.cache
+def _rule_of(func: OpOverload, _formulas: int) -> Rule:
     name = _name_of(func)
     packet = getattr(func, "overloadpacket", func)
     formula = formula_of(packet)

@@ -124,6 +124,8 @@ def _look_without(model: nn.Module, call: Call, values: Values, findings: Findin
     before = recorder.forget_forward()
     try:
         _look_forward(model, call, values, findings, kind)
+    except EffError:
+        raise
     except Exception:  # noqa: BLE001  the model's own forward
         findings.inference = inference
         recorder.bring_back(before)
@@ -161,6 +163,8 @@ def _look_back(model: nn.Module, call: Call, findings: Findings, wanted: Wanted)
         try:
             with keeper.hooks():
                 outputs = run(model, call)
+        except EffError:
+            raise
         except Exception as error:  # noqa: BLE001  the model's own forward
             findings.notes.append(_no_backward(error))
             return
@@ -172,6 +176,8 @@ def _back(passing: CountingPass, outputs: Any, findings: Findings, ledger: Ledge
     try:
         passing.backward(outputs)
         findings.training = ledger
+    except EffError:
+        raise
     except Exception as error:  # noqa: BLE001  a backward that does not exist
         findings.notes.append(_no_backward(error))
     finally:

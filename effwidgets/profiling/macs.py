@@ -22,7 +22,7 @@ from typing import Any, Final, TypeAlias
 from effwidgets.profiling.compressed import COMPRESSED, is_sparse, sparse_product
 from effwidgets.profiling.fused import FUSED
 
-__all__ = ["FORMULAS", "Formula", "formula_of"]
+__all__ = ["FORMULAS", "Formula", "formula_of", "registered"]
 
 Formula: TypeAlias = Callable[[Any, Any, Any], int]
 """``(args, kwargs, out) -> MACs`` of one operation, from shapes and plain arguments alone; where an operand is sparse,
@@ -235,6 +235,11 @@ def _borrowed() -> dict[Any, Any]:
     from torch.utils.flop_counter import flop_registry
 
     return flop_registry  # itself, not a copy: a user may register more
+
+
+def registered() -> int:
+    """Return how many formulas torch knows: what was decided with fewer is decided anew."""
+    return len(_borrowed())
 
 
 def formula_of(packet: object) -> Formula | None:

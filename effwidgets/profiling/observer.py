@@ -9,6 +9,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from effwidgets.profiling.answers import Answer, Answers, Question
+from effwidgets.profiling.direct import directly, runs_directly
 from effwidgets.profiling.kinds import Rule, rule_of
 from effwidgets.profiling.standins import BY_VALUES, STAND_INS
 from effwidgets.profiling.values import Values
@@ -64,7 +65,7 @@ class Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's _
         fresh: list[tuple[torch.UntypedStorage, int]] = []
         out = answers.give(answer, inputs, fresh)
         if answer.rule.mutates:
-            self._values.forget(func, args)  # type: ignore[union-attr]
+            self._values.forget(func, args, kwargs)  # type: ignore[union-attr]
         self.replay(answer, (args, kwargs, out), inputs, fresh)
         return out
 
@@ -82,6 +83,10 @@ class Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's _
             _collect(kwargs.values(), inputs)
         if self._values is None:
             out, noted = func(*args, **kwargs), True
+        elif question is not None and runs_directly(func) and not self._values.known(inputs):
+            if rule.one_dtype:
+                rule.check_dtypes(inputs)
+            out, noted = directly(self.answers.fakes, func, args, kwargs), True  # type: ignore[union-attr]
         else:
             out, noted, alike = _on_shadow(self._values, rule, (func, args, kwargs), inputs)
             question = question if alike else None
@@ -118,7 +123,7 @@ def _on_shadow(values: Values, rule: Rule, asked: tuple[Any, Any, Any], inputs: 
     if known:
         values.follow(func, args, kwargs, out)
     elif rule.mutates:
-        values.forget(func, args)
+        values.forget(func, args, kwargs)
     return out, True, alike
 
 

@@ -104,8 +104,7 @@ class CountingPass(Observer):  # type: ignore[no-untyped-call]
         if self._ledger.backward:
             tally.backward_macs += work.macs
             if work.unknown is not None:
-                name = f"{work.unknown} (backward)"
-                tally.uncounted[name] = tally.uncounted.get(name, 0) + 1
+                tally.uncounted_backward[work.unknown] = tally.uncounted_backward.get(work.unknown, 0) + 1
         elif self._counts:
             tally.macs += work.macs
             tally.elementwise_ops += work.elementwise_ops

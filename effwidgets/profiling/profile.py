@@ -55,6 +55,11 @@ class ProfileOptions:
     backward: bool = True
     origin: str = ""
 
+    def __post_init__(self) -> None:
+        """Refuse an optimizer that is not known, with those that are."""
+        if self.optimizer not in OPTIMIZERS:
+            raise UnknownNameError("optimizer", self.optimizer, OPTIMIZERS)
+
 
 def profile(model: nn.Module, inputs: Inputs, *, options: ProfileOptions = ProfileOptions()) -> Profile:
     """Count parameters, MACs and bytes of each layer for one call.
@@ -80,8 +85,6 @@ def profile(model: nn.Module, inputs: Inputs, *, options: ProfileOptions = Profi
 def _profile(model: nn.Module, call: Call, options: ProfileOptions) -> Profile:
     if not isinstance(options, ProfileOptions):
         raise InputError(f"options is {type(options).__name__}; ProfileOptions(train=True, ...) was expected.")
-    if options.optimizer not in OPTIMIZERS:
-        raise UnknownNameError("optimizer", options.optimizer, OPTIMIZERS)
     shadow = make_shadow(model)
     try:
         found = profile_shadow(shadow, call, options)
@@ -176,14 +179,19 @@ def _assemble(
             saved_at=_largest(layers, "saved_bytes"),
             hidden=tuple(sorted(findings.recorder.hidden)),
         ),
-        uncounted=tuple(
-            Uncounted(op=op, times=times, layer=tally.name)
-            for tally in tallies
-            for op, times in tally.uncounted.items()
-        ),
+        uncounted=_uncounted(findings.recorder),
         notes=tuple(findings.notes),
         train=options.train,
         origin=options.origin,
+    )
+
+
+def _uncounted(recorder: Recorder) -> tuple[Uncounted, ...]:
+    return tuple(
+        Uncounted(op=op, times=times, layer=tally.name, backward=backward)
+        for tally in recorder.tallies.values()
+        for backward, entries in ((False, tally.uncounted), (True, tally.uncounted_backward))
+        for op, times in entries.items()
     )
 
 

@@ -38,11 +38,16 @@ class Tally:
         "outputs",
         "saved_bytes",
         "uncounted",
+        "uncounted_backward",
     )
 
     def __init__(self, name: str, kind: str) -> None:
         self.name = name
         self.kind = kind
+        self.clear()
+
+    def clear(self) -> None:
+        """Drop all that was noted."""
         self.calls = 0
         self.macs = 0
         self.backward_macs = 0
@@ -53,6 +58,7 @@ class Tally:
         self.inputs: tuple[Shape, ...] | None = None
         self.outputs: tuple[Shape, ...] | None = None
         self.uncounted: dict[str, int] = {}
+        self.uncounted_backward: dict[str, int] = {}
 
 
 _OF_FORWARD: Final = (
@@ -97,8 +103,9 @@ class Recorder:
 
     def forget(self) -> None:
         """Begin anew: what was noted so far is dropped."""
+        self.hidden.clear()
         for tally in self.tallies.values():
-            tally.__init__(tally.name, tally.kind)  # type: ignore[misc]
+            tally.clear()
 
     def forget_forward(self) -> dict[str, dict[str, Any]]:
         """Drop what was noted of the forward, but not what it keeps for the backward; returns what was dropped."""

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from torch import nn
 
 __all__ = ["Tree", "tree_of"]
+
+
+_MOST: Final = 10_000  # other names that are followed; nested sharing makes exponentially many
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,6 +36,7 @@ def tree_of(model: nn.Module) -> Tree:
     tree = Tree()
     first: dict[int, str] = {}
     others: dict[str, list[str]] = {}
+    again = 0
     waiting: list[tuple[str, nn.Module]] = [("", model)]
     while waiting:
         path, module = waiting.pop()
@@ -40,6 +45,9 @@ def tree_of(model: nn.Module) -> Tree:
             tree.modules[path] = module
         else:
             others.setdefault(known, []).append(path)
+            again += 1
+            if again > _MOST or not known or path.startswith(f"{known}."):
+                continue  # it holds itself, or so many names are of use to nobody
         children = [
             (f"{path}.{name}" if path else name, child) for name, child in module._modules.items() if child is not None
         ]

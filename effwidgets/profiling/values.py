@@ -22,6 +22,7 @@ __all__ = ["Values", "keep_value"]
 
 _LARGEST = 65_536  # elements: a mask of 16 x 4,096 tokens; beyond it nobody reads single values
 _NAME = "_effdl_value"
+_WRITES = "_effdl_writes"
 
 
 def keep_value(fake: torch.Tensor, real: torch.Tensor) -> None:
@@ -30,7 +31,18 @@ def keep_value(fake: torch.Tensor, real: torch.Tensor) -> None:
     if known is None or known.is_floating_point() or known.is_complex() or known.numel() > _LARGEST:
         return
     with torch.no_grad():
-        setattr(fake, _NAME, known.detach().clone() if known.is_cpu else known.detach().to("cpu"))
+        _keep(fake, known.detach().clone() if known.is_cpu else known.detach().to("cpu"))
+
+
+def _keep(fake: torch.Tensor, value: torch.Tensor, *, written: bool = False) -> None:
+    setattr(fake, _NAME, value)
+    # All views of a storage share one count of the writes: what was kept before a write is not believed after it.
+    # That of an operation in place is counted when it is done, after this.
+    setattr(fake, _WRITES, _writes(fake) + written)
+
+
+def _writes(tensor: torch.Tensor) -> int:
+    return -1 if tensor.is_inference() else tensor._version
 
 
 def _small(tensor: torch.Tensor) -> bool:
@@ -51,13 +63,14 @@ class Values:
     def of(self, tensor: torch.Tensor) -> torch.Tensor | None:
         """Return the real values of a tensor, or None where they are not kept."""
         if isinstance(tensor, self._fake_type):
-            return getattr(tensor, _NAME, None)
+            value: torch.Tensor | None = tensor.__dict__.get(_NAME)
+            return value if value is None or tensor.__dict__.get(_WRITES) == _writes(tensor) else None
         return tensor if tensor.device.type == "cpu" and _small(tensor) else None
 
     def known(self, tensors: Sequence[torch.Tensor]) -> bool:
         """Say whether the values of all ``tensors`` are kept."""
         # The first has none as a rule, and this is asked for every operation.
-        return all(_NAME in tensor.__dict__ or self.of(tensor) is not None for tensor in tensors)
+        return all(self.of(tensor) is not None for tensor in tensors)
 
     def answer(self, func: OpOverload, args: Any, kwargs: Any) -> Any:
         """Run an operation that asks for values on the kept ones; its tensors come back fake, with theirs kept."""
@@ -71,7 +84,7 @@ class Values:
         if not outs or not all(_small(tensor) for tensor in outs):
             return
         for fake, real in zip(outs, tensors_in(self._work(func, args, kwargs)), strict=True):
-            setattr(fake, _NAME, real)
+            _keep(fake, real, written=func._schema.is_mutable and not fake.is_inference())
 
     def check_indices(self, name: str, args: Any) -> None:
         """Raise the `IndexError` that a real table raises for indices outside of it, where their values are kept.
@@ -99,12 +112,13 @@ class Values:
             wrong = low if low < lowest else high
             raise IndexError(f"index {wrong} is out of range: the table has {size} rows")
 
-    def forget(self, func: OpOverload, args: Any) -> None:
+    def forget(self, func: OpOverload, args: Any, kwargs: Any) -> None:
         """Drop the values of tensors into which something unknown is written."""
         for place, argument in enumerate(func._schema.arguments):
-            written = argument.alias_info is not None and argument.alias_info.is_write
-            if written and place < len(args) and hasattr(args[place], _NAME):
-                delattr(args[place], _NAME)
+            if argument.alias_info is not None and argument.alias_info.is_write:
+                written = args[place] if place < len(args) else kwargs.get(argument.name)
+                if isinstance(written, torch.Tensor):
+                    written.__dict__.pop(_NAME, None)
 
     def _work(self, func: OpOverload, args: Any, kwargs: Any) -> Any:
         real_kwargs = map_tensors(kwargs, self._real)
@@ -121,5 +135,5 @@ class Values:
 
     def _fake(self, real: torch.Tensor) -> torch.Tensor:
         fake = self.mode.from_tensor(real, static_shapes=True)
-        setattr(fake, _NAME, real)
+        _keep(fake, real)
         return fake

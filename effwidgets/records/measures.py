@@ -79,9 +79,11 @@ class Memory(Record):
     hidden: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
+        least = "at least " if self.hidden else ""
         return (
-            f"Memory({bytes_text(self.param_bytes)} parameters, {bytes_text(self.inference_peak_bytes)} inference peak "
-            f"at {self.inference_peak_at or 'the model itself'}, {bytes_text(self.saved_bytes)} saved for backward)"
+            f"Memory({bytes_text(self.param_bytes)} parameters, {least}{bytes_text(self.inference_peak_bytes)} inference "
+            f"peak at {self.inference_peak_at or 'the model itself'}, {least}{bytes_text(self.saved_bytes)} saved for "
+            "backward)"
         )
 
 

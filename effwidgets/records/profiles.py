@@ -146,11 +146,19 @@ class Group(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Uncounted(Record):
-    """An operation that did work which no formula counts."""
+    """An operation that did work which no formula counts.
+
+    Attributes:
+        op: its name.
+        times: how often it ran.
+        layer: dotted path of the layer that ran it, or whose backward did.
+        backward: whether it ran in the backward: then the forward's counts are whole.
+    """
 
     op: str
     times: int
     layer: str
+    backward: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,6 +231,10 @@ class Profile(Shown, Exported, Record):
                 return layer
         raise UnknownNameError(f"layer of {self.model}", name, [layer.name for layer in self.layers if layer.name])
 
+    def complete(self, *, backward: bool = False) -> bool:
+        """Say whether the MACs of the forward, or of the backward, count all that was done."""
+        return not any(entry.backward == backward for entry in self.uncounted)
+
     def children(self, name: str) -> Iterator[LayerProfile]:
         """Yield the layers directly below ``name``."""
         for layer in self.layers:
@@ -230,7 +242,7 @@ class Profile(Shown, Exported, Record):
                 yield layer
 
     def __repr__(self) -> str:
-        least = "at least " if self.uncounted else ""
+        least = "" if self.complete() else "at least "
         return (
             f"Profile({self.model}: {count_text(self.cost.params)} params, {least}{count_text(self.cost.macs)} MACs, "
             f"{bytes_text(self.memory.inference_peak_bytes)} inference peak, "

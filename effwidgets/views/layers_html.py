@@ -94,7 +94,9 @@ def _measured(data: LayersPayload) -> list[str]:
 
 def _zeros(data: LayersPayload) -> list[str]:
     found = data["zeros"]
-    return [] if found is None else [tag("p", found["summary"]), notes("Layers with zeros", found["tensors"])]
+    if found is None:
+        return []
+    return [notes(found["summary"], found["tensors"]) or tag("p", found["summary"])]
 
 
 def _more(data: LayersPayload, shown: int) -> str:

@@ -35,7 +35,7 @@ def memory_figures(data: LayersPayload) -> list[MemoryFigure]:
         ("Saved for backward", whole["saved_bytes"], _largest(data, whole["saved_at"])),
         (f"Training peak{optimizer}", whole["training_peak_bytes"], _at(data, whole["training_peak_at"])),
     ]
-    least = f"at least; hidden in {places(whole['hidden'])}" if whole["hidden"] else ""
+    least = f"at least: more is hidden in {places(whole['hidden'])}" if whole["hidden"] else ""
     return [MemoryFigure(title, bytes_text(value), where, least) for title, value, where in found if value is not None]
 
 

@@ -13,11 +13,7 @@ __all__ = ["zeros"]
 _WORTH_A_LINE: Final = 0.01
 """From this share on, zeros that stand in the numbers themselves are told: fewer are chance, or a padding row."""
 
-_WHERE: Final[dict[ZerosSource, str]] = {
-    "mask": "zeros behind a mask; its kernel multiplies by them all the same",
-    "parametrization": "zeros behind a parametrization; its kernel multiplies by them all the same",
-    "value": "zeros; a dense kernel would multiply by them all the same",
-}
+_WHERE: Final[dict[ZerosSource, str]] = {"mask": " behind a mask", "parametrization": " behind a parametrization"}
 
 
 def zeros(profile: Profile) -> LayerZeros | None:
@@ -29,7 +25,7 @@ def zeros(profile: Profile) -> LayerZeros | None:
     told = sorted((one for one in read if _is_told(one, profile)), key=lambda one: one.zeros, reverse=True)
     share = _share(none, entries)
     return {
-        "summary": f"Zeros: {none:,} of {entries:,} numbers of parameters ({share}), as the layers read them.",
+        "summary": f"Zeros: {none:,} of {entries:,} parameters ({share}), as the layers read them.",
         "tensors": [_sentence(one) for one in told],
     }
 
@@ -66,7 +62,10 @@ def _is_matrix(name: str, profile: Profile) -> bool:
 
 def _sentence(one: Zeros) -> str:
     fits = ", in the 2:4 pattern" if one.two_of_four == 1.0 else ""
-    return f"{clip(one.name, 80)}: {_share(one.zeros, one.entries)} {_WHERE[one.source]}{fits}"
+    # A tensor that stores no zeros is counted by what it stores: for it "would" is all that can be said.
+    kernel = "a dense kernel would multiply" if one.source == "value" else "its kernel multiplies"
+    where = f"{_WHERE.get(one.source, '')}{fits}; {kernel} by them all the same"
+    return f"{clip(one.name, 80)}: {_share(one.zeros, one.entries)} zeros{where}"
 
 
 def _share(part: int, whole: int) -> str:

@@ -14,11 +14,16 @@ function mount(payload = layers()) {
   return { el, heard, end, view, grid, rows, row };
 }
 
-/** The payload that Python wrote of a model with measured times. */
-function timed(): LayersPayload {
-  const payload = goldens().find(([name]) => name === "layers_timed.json")?.[1];
-  if (payload?.view !== "layers") throw new Error("no golden with times");
+/** A payload that Python wrote. */
+function golden(file: string): LayersPayload {
+  const payload = goldens().find(([name]) => name === file)?.[1];
+  if (payload?.view !== "layers") throw new Error(`no golden ${file}`);
   return payload;
+}
+
+/** That of a model with measured times. */
+function timed(): LayersPayload {
+  return golden("layers_timed.json");
 }
 
 beforeEach(() => document.body.replaceChildren());
@@ -33,6 +38,8 @@ describe("the layer table", () => {
       "FLOPs (2 × MACs)",
       "3.63 G",
       "at bn1",
+      "largest: layer4.0.conv2",
+      "Saved for backward19.3 MBlargest: bn1",
       "Training peak, SGD",
       "28.8 ms",
       "± 0.9 ms",
@@ -47,6 +54,40 @@ describe("the layer table", () => {
     const { el } = mount({ ...layers(), uncounted: ["aten::unique × 1 at head"] });
     expect(find(el, ".effdl-totals").textContent).toContain("at least");
     expect(find(el, ".effdl-foot").textContent).toContain("1 operation not counted");
+  });
+
+  it("says at least beside the memory that a kernel keeps out of sight, and which layer does", () => {
+    const { el } = mount(golden("layers_masked.json"));
+    const least = [...el.querySelectorAll(".effdl-totals > div")]
+      .filter((tile) => tile.textContent?.includes("at least"))
+      .map((tile) => tile.querySelector("dt")?.textContent);
+    expect(least).toEqual(["FLOPs (2 × MACs)", "Inference peak", "Saved for backward", "Training peak, SGD"]);
+    const peak = [...el.querySelectorAll<HTMLElement>(".effdl-note")].find((note) => note.title.includes("kernel"));
+    expect(peak?.title).toContain("block, block.<script>");
+    const exact = mount();
+    expect(find(exact.el, ".effdl-totals").textContent).not.toContain("at least");
+  });
+
+  it("lists the zeros that a kernel multiplies by, and nothing where nobody counted them", () => {
+    const { el, view } = mount(golden("layers_masked.json"));
+    const zeros = find(el, ".effdl-foot details:not(.effdl-warn)");
+    expect(find(zeros, "summary").textContent).toBe(
+      "Zeros: 4,778 of 9,546 parameters (50.1%), as the layers read them.",
+    );
+    expect([...zeros.querySelectorAll("li")].at(-1)?.textContent).toBe(
+      "fc.weight: 50% zeros behind a mask, in the 2:4 pattern; its kernel multiplies by them all the same",
+    );
+    view.update(layers());
+    expect(find(el, ".effdl-foot").textContent).not.toContain("Zeros");
+    view.update({ ...layers(), zeros: { summary: "Zeros: 0 of 8", tensors: [] } });
+    expect(find(el, ".effdl-foot").textContent).toContain("Zeros: 0 of 8");
+    expect(el.querySelector(".effdl-foot details")).toBeNull();
+  });
+
+  it("goes to the layer that holds most of the parameters", () => {
+    const { el, row } = mount();
+    press(el, "largest: layer4.0.conv2");
+    expect(row("layer4.0.conv2").hasAttribute("data-active")).toBe(true);
   });
 
   it("switches from FLOPs to MACs and from everything to the layer itself", () => {

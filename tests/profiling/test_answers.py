@@ -93,6 +93,7 @@ def test_so_it_is_in_every_way_of_profiling(found, train, backward, monkeypatch)
     assert empty == filled == off
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # torch warns once of slow kernels: another way, the first time
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FORWARD)
 def test_so_it_is_for_every_form_of_product(name, monkeypatch):

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
 import torch
+from torch import nn
 
+from effwidgets.profiling.calls import Call
 from effwidgets.profiling.clock import Clock
+from effwidgets.profiling.latency import measure_latency
 
 GPU = torch.device("cuda", 1)
 
@@ -71,3 +75,19 @@ def test_a_device_without_a_number_is_waited_for_without_one(monkeypatch):
     monkeypatch.setattr(torch.mps, "synchronize", lambda: waits.append("mps"))
     assert Clock([torch.device("mps")]).time(lambda: waits.append("work")) > 0
     assert waits == ["mps", "work", "mps"]
+
+
+def test_beside_the_main_thread_a_measurement_leaves_the_process_its_random_numbers():
+    drawn, stop = [], threading.Event()
+    model = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.5))
+    beside = threading.Thread(target=lambda: (measure_latency(model, Call((torch.zeros(2, 4),))), stop.set()))
+    torch.manual_seed(3)
+    expected = torch.rand(400)
+    torch.manual_seed(3)
+    beside.start()
+    while len(drawn) < 400:
+        drawn.append(torch.rand(1))
+        if not stop.is_set():
+            time.sleep(0.001)
+    beside.join()
+    assert torch.equal(torch.cat(drawn), expected)

@@ -32,6 +32,7 @@ from effwidgets.records import (
     Suggestion,
     Suggestions,
     Uncounted,
+    Zeros,
     settings,
 )
 
@@ -94,6 +95,8 @@ def profile() -> Profile:
             training_peak_bytes=430_000,
             training_peak_at=f"block.{STRANGER}",
             optimizer="sgd",
+            param_at=f"block.{STRANGER}",
+            saved_at="bn1",
         ),
         uncounted=(Uncounted(op="aten.fft_rfft", times=2, layer="block"),),
         notes=("relu also stands as act; it is counted once.",),
@@ -137,6 +140,19 @@ def timed(profile) -> Profile:
     return dataclasses.replace(profile, layers=layers, latency=whole, notes=(note,))
 
 
+@pytest.fixture
+def masked(profile) -> Profile:
+    """With half of two weights behind masks, and a kernel whose workspace nobody sees."""
+    found = (
+        Zeros(name="fc.weight_orig", entries=320, zeros=0),
+        Zeros(name="fc.bias", entries=10, zeros=10),
+        Zeros(name="fc.weight", entries=320, zeros=160, source="mask", two_of_four=1.0),
+        Zeros(name=f"block.{STRANGER}.weight", entries=9_216, zeros=4_608, source="parametrization"),
+    )
+    hidden = dataclasses.replace(profile.memory, hidden=("block", f"block.{STRANGER}"))
+    return dataclasses.replace(profile, memory=hidden, zeros=found)
+
+
 LOW_RANK = Step(transform="low_rank", layers=("fc",), settings=settings(rank=4))
 PRUNE = Step(transform="channel_prune", layers=("block.conv2",), settings=settings(channels=20, criterion="l2"))
 SPLIT = Step(transform="spatial_svd", layers=(f"block.{STRANGER}",), settings=settings(rank=12))
@@ -175,7 +191,14 @@ FACTORED = Edit(
     error=0.11,
 )
 
-MEMORY = Memory(param_bytes=58_472, inference_peak_bytes=131_072, inference_peak_at="bn1", saved_bytes=241_792)
+MEMORY = Memory(
+    param_bytes=58_472,
+    inference_peak_bytes=131_072,
+    inference_peak_at="bn1",
+    saved_bytes=241_792,
+    param_at=f"block.{STRANGER}",
+    saved_at="bn1",
+)
 
 
 def memory(params, peak):

@@ -24,11 +24,12 @@ def written(name, payload):
     return path.read_text(encoding="utf-8"), text
 
 
-@pytest.mark.parametrize("name", ["layers", "layers_timed", "suggestions", "pareto"])
-def test_the_payload_is_the_one_that_the_page_is_tested_with(name, profile, timed, desk, study):
+@pytest.mark.parametrize("name", ["layers", "layers_timed", "layers_masked", "suggestions", "pareto"])
+def test_the_payload_is_the_one_that_the_page_is_tested_with(name, profile, timed, masked, desk, study):
     payload = {
         "layers": lambda: layers.payload(profile),
         "layers_timed": lambda: layers.payload(timed),
+        "layers_masked": lambda: layers.payload(masked),
         "suggestions": lambda: suggestions.payload(desk),
         "pareto": lambda: pareto.payload(study),
     }[name]()

@@ -20,6 +20,7 @@ import {
   type DiffRow,
   type LayersPayload,
   type LayerTimes,
+  type LayerZeros,
   type ParetoPayload,
   type Payload,
   type Preview,
@@ -38,13 +39,16 @@ const texts = listOf(isText);
 const isTotals = objectOf<Totals>({
   params: isNumber,
   param_bytes: isNumber,
+  param_at: maybe(isText),
   macs: isNumber,
   inference_peak_bytes: maybe(isNumber),
   inference_peak_at: maybe(isText),
   saved_bytes: maybe(isNumber),
+  saved_at: maybe(isText),
   training_peak_bytes: maybe(isNumber),
   training_peak_at: maybe(isText),
   optimizer: maybe(isText),
+  hidden: texts,
   latency_s: maybe(isNumber),
   latency_iqr_s: maybe(isNumber),
 });
@@ -69,6 +73,8 @@ const isTimes = objectOf<LayerTimes>({
   warning: maybe(isText),
 });
 
+const isZeros = objectOf<LayerZeros>({ summary: isText, tensors: texts });
+
 const LAYERS: Fields<LayersPayload> = {
   view: oneOf("layers"),
   version: isNumber,
@@ -88,6 +94,7 @@ const LAYERS: Fields<LayersPayload> = {
   own: isColumns,
   total: isColumns,
   times: maybe(isTimes),
+  zeros: maybe(isZeros),
   uncounted: texts,
   notes: texts,
 };

@@ -2,17 +2,24 @@
 
 export const VERSION = 1;
 
-/** The numbers of a whole model; null means that it was not measured. */
+/**
+ * The numbers of a whole model; null means that it was not measured. `*_at` names the layer responsible, "" the model
+ * itself: for a peak the layer that was running, for what is held or kept the one whose own share is the largest.
+ */
 export interface Totals {
   params: number;
   param_bytes: number;
+  param_at: string | null;
   macs: number;
   inference_peak_bytes: number | null;
   inference_peak_at: string | null;
   saved_bytes: number | null;
+  saved_at: string | null;
   training_peak_bytes: number | null;
   training_peak_at: string | null;
   optimizer: string | null;
+  /** Layers whose kernels keep memory out of sight: peaks and saved bytes are at least what they say. */
+  hidden: string[];
   latency_s: number | null;
   latency_iqr_s: number | null;
 }
@@ -41,6 +48,12 @@ export interface LayerTimes {
   warning: string | null;
 }
 
+/** Zeros among the parameters, in sentences; one for each tensor whose zeros are worth a line, the most zeros first. */
+export interface LayerZeros {
+  summary: string;
+  tensors: string[];
+}
+
 /** The layer table. Row 0 is the model itself; parents stand before their children. */
 export interface LayersPayload {
   view: "layers";
@@ -62,6 +75,8 @@ export interface LayersPayload {
   total: Columns;
   /** Only where the times of layers were measured. */
   times: LayerTimes | null;
+  /** Only where zeros were counted. */
+  zeros: LayerZeros | null;
   uncounted: string[];
   notes: string[];
 }

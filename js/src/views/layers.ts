@@ -1,7 +1,6 @@
 /** The layer table: where a model spends its parameters, work and memory. */
 
 import type { Work } from "../core/axes.js";
-import { plural } from "../core/format.js";
 import type { Chosen, Drawn, Emit } from "../core/screen.js";
 import { ancestorsOf, childrenOf, firstOpen, type Sort, type SortKey, visibleRows } from "../core/tree.js";
 import type { LayersPayload } from "../core/wire.js";
@@ -9,6 +8,7 @@ import { columnsOf } from "./columns.js";
 import { button, checkBox, menu, segmented } from "./controls.js";
 import { fill, html, memo, setText, viewRoot } from "./dom.js";
 import { LayerGrid } from "./layer-grid.js";
+import { footOf } from "./layers-foot.js";
 import { totalsStrip } from "./totals.js";
 import { preferredWork } from "./work.js";
 
@@ -213,22 +213,9 @@ class LayersView implements Drawn<LayersPayload> {
   }
 
   #drawFoot(): void {
-    const { names, uncounted, notes, partial, times } = this.#payload;
-    this.#footMemo([names.length, uncounted, notes, partial, times?.warning, times?.remark], () => {
-      const parts: HTMLElement[] = [html("span", {}, plural(Math.max(1, names.length - 1), "layer"))];
-      if (uncounted.length > 0) {
-        const list = html(
-          "ul",
-          { tabindex: "0", "aria-label": "Not counted" },
-          ...uncounted.map((text) => html("li", {}, text)),
-        );
-        const head = html("summary", {}, `At least: ${plural(uncounted.length, "operation")} not counted`);
-        parts.push(html("details", { class: "effdl-warn" }, head, list));
-      } else if (!partial) parts.push(html("span", {}, "Everything counted"));
-      if (times?.warning) parts.push(html("span", { class: "effdl-warn" }, `Latency: ${times.warning}.`));
-      parts.push(html("span", { class: "effdl-grow" }));
-      for (const text of [times?.remark, ...notes]) if (text) parts.push(html("span", {}, text));
-      fill(this.#foot, ...parts);
+    const { names, uncounted, notes, partial, times, zeros } = this.#payload;
+    this.#footMemo([names.length, uncounted, notes, partial, times?.warning, times?.remark, zeros], () => {
+      fill(this.#foot, ...footOf(this.#payload));
     });
   }
 
