@@ -158,7 +158,6 @@ def _assemble(
     total = layers[0].cost
     training = findings.training
     state = _state_bytes(tree, options.optimizer)
-    tallies = findings.recorder.tallies.values()
     return Profile(
         model=type(model).__name__,
         inputs=shapes_of(call),

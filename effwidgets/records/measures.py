@@ -81,9 +81,9 @@ class Memory(Record):
     def __repr__(self) -> str:
         least = "at least " if self.hidden else ""
         return (
-            f"Memory({bytes_text(self.param_bytes)} parameters, {least}{bytes_text(self.inference_peak_bytes)} inference "
-            f"peak at {self.inference_peak_at or 'the model itself'}, {least}{bytes_text(self.saved_bytes)} saved for "
-            "backward)"
+            f"Memory({bytes_text(self.param_bytes)} parameters, {least}{bytes_text(self.inference_peak_bytes)} "
+            f"inference peak at {self.inference_peak_at or 'the model itself'}, {least}{bytes_text(self.saved_bytes)} "
+            "saved for backward)"
         )
 
 

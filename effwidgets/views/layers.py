@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from effwidgets.records import Cost, LayerProfile, Profile, View
+from effwidgets.records import Cost, LayerProfile, Profile, Uncounted, View
 from effwidgets.units import bytes_text, count_text, seconds_text, shape_text
 from effwidgets.views.layers_figure import draw_figure
 from effwidgets.views.layers_html import draw_html
@@ -49,8 +49,8 @@ def payload(profile: Profile) -> LayersPayload:
         "total": _columns(layer.cost for layer in layers),
         "times": times(profile),
         "zeros": zeros(profile),
-        "uncounted": [_uncounted_text(one.op, one.times, one.layer) for one in profile.uncounted],
-        "notes": list(profile.notes),
+        "uncounted": [_uncounted_text(one) for one in profile.uncounted if not one.backward],
+        "notes": [*profile.notes, *_of_backward(profile)],
     }
 
 
@@ -79,8 +79,13 @@ def _columns(costs: Iterable[Cost]) -> Columns:
     }
 
 
-def _uncounted_text(op: str, times: int, layer: str) -> str:
-    return f"{op} ({times}× in {clip(layer, 60) or 'the model itself'})"
+def _uncounted_text(one: Uncounted) -> str:
+    return f"{one.op} ({one.times}× in {clip(one.layer, 60) or 'the model itself'})"
+
+
+def _of_backward(profile: Profile) -> list[str]:
+    missing = ", ".join(_uncounted_text(one) for one in profile.uncounted if one.backward)
+    return [f"The work of the backward is at least what is counted: no formula for {missing}."] if missing else []
 
 
 def draw_text(profile: Profile) -> str:

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from effwidgets.records import Cost, LayerProfile, Profile, views_of
+from effwidgets.records import Cost, LayerProfile, Profile, Uncounted, views_of
 from effwidgets.views import layers
 from effwidgets.views.wire import LayersPayload
 
@@ -193,3 +193,11 @@ def test_a_model_of_one_layer_is_drawn_in_every_medium(profile):
     assert "Linear" in layers.TEXT.draw(single)
     assert "0 layers below the model" in layers.HTML.draw(single)
     assert len(layers.FIGURE.draw(single).data[0].ids) == 1
+
+
+def test_what_only_the_backward_could_not_count_leaves_the_forward_whole(profile):
+    missing = Uncounted(op="_fft_c2c", times=2, layer="", backward=True)
+    told = dataclasses.replace(profile, uncounted=(missing,))
+    assert layers.payload(told)["uncounted"] == []
+    assert "_fft_c2c (2× in the model itself)" in layers.payload(told)["notes"][-1]
+    assert "at least" not in repr(told)
