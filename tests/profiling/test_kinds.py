@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from torch import nn
+from torch.utils import flop_counter
 
-from effwidgets.profiling import kinds
+from effwidgets.profiling import ProfileOptions, kinds, profile
 from effwidgets.profiling.kinds import rule_of
 from effwidgets.profiling.macs import FORMULAS
 
@@ -120,3 +122,28 @@ def test_what_takes_functions_has_a_rule_too():
 
     assert (rule_of(flex_attention).name, rule_of(flex_attention).kind) == ("flex_attention", "matrix")
     assert rule_of(torch.ops.higher_order.cond).kind == "unknown"
+
+
+def test_a_formula_that_is_registered_late_is_taken_from_then_on():
+    @torch.library.custom_op("effdl_test::late", mutates_args=())
+    def late(x: torch.Tensor) -> torch.Tensor:
+        return x.clone()
+
+    @late.register_fake
+    def _(x: torch.Tensor) -> torch.Tensor:
+        return torch.empty_like(x)
+
+    class Late(nn.Module):
+        def forward(self, x):
+            return torch.ops.effdl_test.late(x)
+
+    def seen():
+        return profile(Late(), torch.zeros(2, 3), options=ProfileOptions(backward=False))
+
+    assert [one.op for one in seen().uncounted] == ["effdl_test::late"]
+    flop_counter.register_flop_formula(torch.ops.effdl_test.late)(lambda shape, **_: 2 * 5 * shape[0])
+    try:
+        assert (seen().cost.macs, seen().uncounted) == (10, ())
+    finally:
+        del flop_counter.flop_registry[torch.ops.effdl_test.late]
+    assert seen().cost.macs == 0

@@ -10,6 +10,7 @@ from torch.autograd import Function
 from torch.autograd.graph import save_on_cpu
 from torch.utils.checkpoint import checkpoint
 
+from effwidgets.errors import Cancelled
 from effwidgets.profiling import ProfileOptions, profile
 from effwidgets.profiling.calls import as_call, run
 from effwidgets.profiling.memory import Ledger
@@ -297,3 +298,30 @@ def test_a_deeper_model_takes_as_many_python_calls_for_each_operation():
 @pytest.mark.parametrize("layers", [48, 192])
 def test_so_does_a_much_deeper_one(layers):
     assert python_calls(layers) == pytest.approx(python_calls(12), rel=0.02)
+
+
+@pytest.mark.parametrize("where", ["forward", "backward", "without"])
+@pytest.mark.parametrize("real", [False, True])
+def test_a_cancelled_run_is_cancelled_wherever_it_stands(where, real):
+    class Stops(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.x = x
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, grad):
+            raise Cancelled("stop")
+
+    class Model(nn.Module):
+        def forward(self, x):
+            if real:
+                int(x.sum())
+            if where == "backward":
+                return Stops.apply(x)
+            if where == "forward" or (where == "without" and not torch.is_grad_enabled()):
+                raise Cancelled("stop")
+            return nn.functional.gru_cell(x, x, torch.zeros(12, 4), torch.zeros(12, 4)) if where == "without" else x
+
+    with pytest.raises(Cancelled):
+        profile(Model(), torch.zeros(2, 4, requires_grad=True))

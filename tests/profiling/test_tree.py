@@ -59,3 +59,20 @@ def test_a_deep_model_takes_no_deep_stack():
     for _ in range(3000):
         model = nn.Sequential(model)
     assert len(tree_of(model).modules) == 3001
+
+
+def test_a_module_that_holds_itself_is_walked_once():
+    outer = nn.Sequential(nn.Linear(2, 2))
+    outer[0].parent = outer
+    found = tree_of(outer)
+    assert list(found.modules) == ["", "0"]
+    assert found.aliases == {"": ("0.parent",)}
+
+
+def test_nested_sharing_does_not_make_names_without_end():
+    model: nn.Module = nn.Linear(2, 2)
+    for _ in range(40):  # 2^40 names
+        model = nn.Sequential(model, model)
+    found = tree_of(model)
+    assert len(found.modules) == 41
+    assert sum(map(len, found.aliases.values())) < 50_000

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from effwidgets.errors import ModelError
 from effwidgets.profiling.calls import Call
-from effwidgets.profiling.profile import profile_shadow
+from effwidgets.profiling.profile import profile, profile_shadow
 from effwidgets.profiling.shadow import make_shadow
 
 
@@ -75,3 +75,38 @@ def test_masks_slices_and_floats_are_no_indices():
 
     shadow = make_shadow(Sliced())
     assert profile_shadow(shadow, Call((torch.zeros(4, 3),))).layers[0].outputs == ((3, 1),)
+
+
+class Writes(nn.Module):
+    """Reads a number after it was written into, in ways that a copy of the values does not see."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how = how
+        self.register_buffer("numbers", torch.tensor([1, 2, 3]))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        numbers = self.numbers.clone()
+        last = numbers[2:]
+        place = torch.zeros((), dtype=torch.long)
+        match self.how:
+            case "a view":
+                last.fill_(7)
+                many = int(numbers[2])
+            case "the whole":
+                numbers.fill_(7)
+                many = int(last)
+            case "out=":
+                torch.argmax(x, out=place)  # of activations, whose values nobody knows
+                many = int(place) + 1
+            case _:
+                numbers += 4
+                many = int(last)
+        return torch.cat([x] * many)
+
+
+@pytest.mark.parametrize("how", ["a view", "the whole", "out=", "a sum"])
+def test_a_value_is_not_believed_after_a_write(how):
+    x = torch.arange(4.0)[None]
+    rows = Writes(how)(x).shape[0]
+    assert profile(Writes(how), x).layers[0].outputs == ((rows, 4),)
