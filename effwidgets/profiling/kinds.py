@@ -236,6 +236,13 @@ def _tagged(packet: Any, tag: torch.Tag) -> bool:
     )
 
 
+def _decomposes(func: OpOverload) -> bool:
+    try:
+        return bool(func._can_decompose())
+    except RuntimeError:  # a form that TorchScript alone knows ("einsum.sublist") is no operation of the dispatcher
+        return False
+
+
 def _kind(func: OpOverload, name: str, formula: Formula | None) -> Kind:  # noqa: PLR0911  one return for each kind
     if formula is not None:
         return "matrix"
@@ -253,7 +260,7 @@ def _kind(func: OpOverload, name: str, formula: Formula | None) -> Kind:  # noqa
     packet = func.overloadpacket
     if names & _ELEMENTWISE or _tagged(packet, torch.Tag.pointwise) or _tagged(packet, torch.Tag.reduction):
         return "elementwise"
-    if func._can_decompose():
+    if _decomposes(func):
         return "compound"
     # The backward of what is counted element by element is so too.
     if not space and (name.startswith("_foreach_") or ("_backward" in name and not names & _BACKWARD_OF_PRODUCTS)):

@@ -18,8 +18,9 @@ from torch.utils.module_tracker import ModuleTracker
 from effwidgets.profiling.calls import Call, map_tensors, run, tensors_in
 from effwidgets.profiling.failures import is_empty, quiet, real_stand_in
 from effwidgets.profiling.shadow import copy_tree
-from effwidgets.reconcile.ledger import Ledger, Work, back, stacked
+from effwidgets.reconcile.ledger import Kind, Work, back, climb, ledger_like
 from effwidgets.reconcile.side import Side
+from effwidgets.reconcile.stacked import stacked
 
 __all__ = ["flop_counter"]
 
@@ -38,15 +39,14 @@ class _Tracker(ModuleTracker):
         self._hooks.clear()
 
 
-class _Beside(Ledger):  # type: ignore[no-untyped-call]
+class _Beside:
     """Reads the counter after each operation: what has come is what it counted for this one."""
 
-    def __init__(self, counter: FlopCounterMode, stack: list[str]) -> None:
-        super().__init__(lambda: stack[-1], None)
+    def __init__(self, counter: FlopCounterMode) -> None:
         self._counter = counter
         self._last = 0
 
-    def judged(self, work: Work, given: tuple[Any, Any, Any]) -> Work:
+    def __call__(self, work: Work, given: tuple[Any, Any, Any]) -> Work:
         flops = self._counter.get_total_flops()
         theirs, self._last = (flops - self._last) // _FLOPS_PER_MAC, flops
         names = frozenset(self._counter.mod_tracker.parents) if theirs else frozenset()
@@ -76,12 +76,18 @@ def flop_counter(model: nn.Module, call: Call, *, train: bool, backward: bool, m
     """
     with _disable_current_modes(), torch.inference_mode(mode=False), quiet():
         if meta or is_empty(model, call):
-            return _count(_on_meta(model), map_tensors(call, _meta_tensor), train=train, backward=backward)
-        with real_stand_in(model, call) as (copy, given):
-            for tensor, twin in zip(tensors_in(call), tensors_in(given), strict=True):
-                if tensor.requires_grad:
-                    twin.requires_grad_()
-            return _count(copy, given, train=train, backward=backward)
+            return climb(
+                lambda kind: _count(_on_meta(model), map_tensors(call, _meta_tensor), kind, how=(train, backward))
+            )
+        return climb(lambda kind: _count_for_real(model, call, kind, how=(train, backward)))
+
+
+def _count_for_real(model: nn.Module, call: Call, kind: Kind, *, how: tuple[bool, bool]) -> Side:
+    with real_stand_in(model, call) as (copy, given):
+        for tensor, twin in zip(tensors_in(call), tensors_in(given), strict=True):
+            if tensor.requires_grad:
+                twin.requires_grad_()
+        return _count(copy, given, kind, how=how)
 
 
 def _on_meta(model: nn.Module) -> nn.Module:
@@ -95,13 +101,14 @@ def _meta_tensor(tensor: torch.Tensor) -> torch.Tensor:
     )
 
 
-def _count(model: nn.Module, call: Call, *, train: bool, backward: bool) -> Side:
+def _count(model: nn.Module, call: Call, kind: Kind, *, how: tuple[bool, bool]) -> Side:
+    train, backward = how
     model.train(train)
     counter = FlopCounterMode(display=False)
     tracker = counter.mod_tracker = _Tracker()
     stack = [""]
     called: Counter[str] = Counter()
-    beside = _Beside(counter, stack)
+    beside = ledger_like(kind)(lambda: stack[-1], None, judge=_Beside(counter))
     with torch.set_grad_enabled(backward), _followed(model, tracker, (stack, called)), counter, beside:
         outputs = run(model, call)
         if backward:

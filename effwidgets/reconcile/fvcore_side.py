@@ -5,6 +5,7 @@ It traces one forward with TorchScript's tracer and asks a handle for each node 
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -13,16 +14,20 @@ from math import prod
 from typing import Any, Final, TypeAlias
 
 import torch
-from fvcore.nn import FlopCountAnalysis
 from torch import nn
 from torch.utils._python_dispatch import _disable_current_modes
 
+from effwidgets.errors import EffError
 from effwidgets.profiling.calls import Call, map_tensors, run, tensors_in
 from effwidgets.profiling.failures import is_empty, quiet, real_stand_in
 from effwidgets.profiling.shadow import copy_tree
 from effwidgets.reconcile.ledger import Work
 from effwidgets.reconcile.side import PeerError, Side
 from effwidgets.units import shape_text
+
+with warnings.catch_warnings():  # it uses torch.jit.script while it is imported
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from fvcore.nn import FlopCountAnalysis
 
 __all__ = ["fvcore"]
 
@@ -134,6 +139,8 @@ def fvcore(model: nn.Module, call: Call, *, train: bool) -> Side:
 def _without_numbers(model: nn.Module, call: Call, *, train: bool) -> Side:
     try:
         return _traced(copy_tree(model, _zeros), map_tensors(call, _zeros), train=train)
+    except EffError:
+        raise
     except Exception:
         # Some of torch's kernels on meta cannot be traced; what is counted does not depend on the numbers.
         size = sum(tensor.numel() * tensor.element_size() for tensor in (*model.parameters(), *model.buffers()))

@@ -5,30 +5,40 @@ A profile keeps sums; to match them with the numbers of another counter, each op
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 import torch
 from torch import nn
 from torch.utils._python_dispatch import _disable_current_modes
 
+from effwidgets.errors import Cancelled, EffError
 from effwidgets.profiling.calls import Call, run, tensors_in
-from effwidgets.profiling.failures import python_random_kept, quiet, real_stand_in
+from effwidgets.profiling.failures import is_empty, model_error, python_random_kept, quiet, real_stand_in
 from effwidgets.profiling.kinds import Rule
 from effwidgets.profiling.observer import Observer
+from effwidgets.profiling.passes import CompiledPass, CountingPass, HigherPass, pass_after
 from effwidgets.profiling.recorder import Recorder
 from effwidgets.profiling.shadow import make_shadow
 from effwidgets.profiling.values import Values
 
-__all__ = ["Ledger", "Work", "back", "ledger_of", "stacked"]
+__all__ = ["Kind", "Ledger", "Work", "back", "climb", "ledger_like", "ledger_of"]
 
 Where: TypeAlias = Callable[[], str]
 """Says which layer is running."""
 
+Kind: TypeAlias = type[CountingPass]
+"""One of the passes with which a profile tries a forward; see `pass_after`."""
+
+_T = TypeVar("_T")
+
 _IDLE: Final = frozenset({"view", "move", "elementwise"})
+
+
+Judge: TypeAlias = "Callable[[Work, tuple[Any, Any, Any]], Work]"
+"""Adds to a line what another counter makes of the same call: its function, its arguments, what it returned."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,13 +78,17 @@ class Ledger(Observer):  # type: ignore[no-untyped-call]  # torch's __init_subcl
         values: as for `Observer`.
         traced: keep what each operation read and wrote, to tell afterwards on which the output depends. Keeps every
             tensor of the run alive, so it is for a shadow.
+        judge: says what another counter makes of each line.
     """
 
-    def __init__(self, where: Where, values: Values | None, *, traced: bool = False) -> None:
+    def __init__(
+        self, where: Where, values: Values | None, *, traced: bool = False, judge: Judge | None = None
+    ) -> None:
         super().__init__(values)
         self.works: list[Work] = []
         self.backward = False
         self._where = where
+        self._judge = judge
         self._layer_of: dict[int, str] = {}
         self._traced = traced
         self._flow: list[tuple[int | None, list[int], list[int]]] = []  # line, storages read, storages written
@@ -87,15 +101,11 @@ class Ledger(Observer):  # type: ignore[no-untyped-call]  # torch's __init_subcl
         if rule.kind not in _IDLE:
             line = len(self.works)
             work = Work(layer=layer, op=rule.name, macs=_macs(rule, given), backward=self.backward)
-            self.works.append(self.judged(replace(work, again=_again(rule.name, given[0])), given))
+            work = replace(work, again=_again(rule.name, given[0]))
+            self.works.append(work if self._judge is None else self._judge(work, given))
         if self._traced and not self.backward:
             self._kept.append(outputs)
             self._flow.append((line, _storages(inputs), _storages(outputs)))
-
-    def judged(self, work: Work, given: tuple[Any, Any, Any]) -> Work:
-        """Return the line with what another counter makes of the same call; here as it is."""
-        del given
-        return work
 
     def _layer(self) -> str:
         # Autograd numbers what it records in the forward and runs its backward under the same number.
@@ -116,6 +126,59 @@ class Ledger(Observer):  # type: ignore[no-untyped-call]  # torch's __init_subcl
                 self.works[line] = replace(self.works[line], alive=False)
         self._flow.clear()
         self._kept.clear()
+
+
+class _CompiledLedger(Ledger):  # type: ignore[no-untyped-call]
+    # What `CompiledPass` is to a profile.
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return True
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return super().__torch_dispatch__(func, types, args, kwargs)
+
+
+class _HigherLedger(_CompiledLedger):  # type: ignore[no-untyped-call]
+    # What `HigherPass` is.
+    supports_higher_order_operators = True
+
+    @classmethod
+    def ignore_compile_internals(cls) -> bool:
+        return True
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return super().__torch_dispatch__(func, types, args, kwargs)
+
+
+_LEDGERS: Final[dict[Kind, type[Ledger]]] = {
+    CountingPass: Ledger,
+    CompiledPass: _CompiledLedger,
+    HigherPass: _HigherLedger,
+}
+
+
+def ledger_like(kind: Kind) -> type[Ledger]:
+    """Return the ledger that runs what this pass of a profile runs."""
+    return _LEDGERS[kind]
+
+
+def climb(attempt: Callable[[Kind], _T]) -> _T:
+    """Try a run with each kind of pass with which a profile tries it, until one does not fail for that reason.
+
+    Raises:
+        Exception: what the run raised, where no other kind of pass would help.
+    """
+    kind: Kind = CountingPass
+    while True:
+        try:
+            return attempt(kind)
+        except EffError:
+            raise
+        except Exception as error:
+            another = pass_after(kind, error)
+            if another is None:
+                raise
+            kind = another
 
 
 def _macs(rule: Rule, given: tuple[Any, Any, Any]) -> int | None:
@@ -156,36 +219,61 @@ def ledger_of(model: nn.Module, call: Call, *, train: bool, backward: bool) -> l
         call: what it is called with.
         train: in training mode, otherwise in eval mode.
         backward: also a backward from every output.
+
+    Raises:
+        ModelError: the forward raised, on the shadow and on a copy with real numbers; the message names the layer.
     """
     with _disable_current_modes():
+        shadow = make_shadow(model)
+        faked = shadow.fake(call)
         try:
-            shadow = make_shadow(model)
-            faked = shadow.fake(call)
             with shadow.mode:
                 return _run(shadow.model, faked, Values(shadow.mode), (train, backward))
-        except Exception:  # noqa: BLE001  the forward asks for values, as `profile` found before
-            with real_stand_in(model, call) as (copy, given):
-                return _run(copy, given, None, (train, backward))
+        except EffError as error:  # the forward asks for values, as `profile` found before
+            if isinstance(error, Cancelled) or error.__cause__ is None or is_empty(model, call):
+                raise
+        with real_stand_in(model, call) as (copy, given):
+            return _run(copy, given, None, (train, backward))
 
 
 def _run(model: nn.Module, call: Call, values: Values | None, how: tuple[bool, bool]) -> list[Work]:
     train, backward = how
     model.train(train)
     recorder = Recorder(model)
-    forward = Ledger(lambda: recorder.stack[-1].name, values, traced=values is not None)
-    with quiet(), torch.inference_mode(mode=False):
-        with python_random_kept(), torch.no_grad(), recorder.watching(), forward:
-            outputs = run(model, call)
-        forward.settle(outputs)
-        if not backward:
-            return forward.works
-        second = Ledger(lambda: recorder.stack[-1].name, values)
-        with python_random_kept(), torch.enable_grad(), recorder.watching(), second:
-            try:
-                back(second, run(model, call))
-            except Exception:  # noqa: BLE001  a backward that does not exist; the profile's notes say so
-                return forward.works
-    return [*forward.works, *(work for work in second.works if work.backward)]
+    try:
+        with quiet(), torch.inference_mode(mode=False):
+            forward, outputs, second = climb(
+                lambda kind: _both(model, call, (recorder, kind, values), backward=backward)
+            )
+    except EffError:
+        raise
+    except Exception as error:  # the model's own forward
+        raise model_error(recorder, call, error) from error
+    forward.settle(outputs)
+    return [*forward.works, *(work for work in second if work.backward)]
+
+
+def _both(
+    model: nn.Module, call: Call, seen: tuple[Recorder, Kind, Values | None], *, backward: bool
+) -> tuple[Ledger, Any, list[Work]]:
+    """Return the forward's ledger, its outputs, and the lines of a run with gradients."""
+    recorder, kind, values = seen
+    forward = ledger_like(kind)(lambda: recorder.stack[-1].name, values, traced=values is not None)
+    with python_random_kept(), torch.no_grad(), recorder.watching(), forward:
+        outputs = run(model, call)
+    if not backward:
+        return forward, outputs, []
+    second = ledger_like(kind)(lambda: recorder.stack[-1].name, values)
+    with python_random_kept(), torch.enable_grad(), recorder.watching(), second:
+        try:
+            back(second, run(model, call))
+        except EffError:
+            raise
+        except Exception as error:
+            if pass_after(kind, error) is not None:
+                raise
+            return forward, outputs, []  # a backward that does not exist; the profile's notes say so
+    return forward, outputs, second.works
 
 
 def back(ledger: Ledger, outputs: Any) -> None:
@@ -198,36 +286,3 @@ def back(ledger: Ledger, outputs: Any) -> None:
     ledger.backward = True
     if sums:
         torch.autograd.backward(sums)
-
-
-Tell: TypeAlias = Callable[[str, nn.Module, Any, Any], None]
-
-
-@contextmanager
-def stacked(model: nn.Module, entered: Tell, left: Tell) -> Iterator[None]:
-    """Call ``entered`` and ``left`` around each call of each module of a private copy, without hooks.
-
-    torch's transformer layers leave their fused path where a module has hooks, and a counter's own global hooks act on
-    the modules of every thread: both would change what is looked at.
-    """
-    modules = dict(model.named_modules())
-
-    def around(path: str, module: nn.Module) -> Callable[..., Any]:
-        def called(*args: Any, **kwargs: Any) -> Any:
-            entered(path, module, args, None)
-            out = None
-            try:
-                out = module._call_impl(*args, **kwargs)  # type: ignore[no-untyped-call]
-                return out
-            finally:
-                left(path, module, args, out)
-
-        return called
-
-    for path, module in modules.items():
-        module._compiled_call_impl = around(path, module)  # what `__call__` looks at first
-    try:
-        yield
-    finally:
-        for module in modules.values():
-            module._compiled_call_impl = None

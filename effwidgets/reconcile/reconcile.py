@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 import torch
@@ -24,6 +23,8 @@ __all__ = ["PEERS", "ReconcileOptions", "reconcile"]
 
 PEERS: Final = ("fvcore", "flop_counter", "flop_counter_meta")
 """The counters that ours can be matched with. The last is `FlopCounterMode` without numbers, on meta."""
+
+_OF_MEMORY: Final = "The kernel of "  # how the profile's note about `Memory.hidden` begins; no memory is compared here
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +90,7 @@ def reconcile(
         ours=ours.cost.macs + options.backward * ours.cost.backward_macs,
         peers=tuple(_peer(name, model, call, (ours, works, options)) for name in names),
         uncounted=tuple(dict.fromkeys(one.op for one in ours.uncounted)),
-        notes=tuple(note for note in ours.notes if "memory" not in note),
+        notes=tuple(note for note in ours.notes if not (ours.memory.hidden and note.startswith(_OF_MEMORY))),
         origin=options.origin,
     )
 
@@ -137,9 +138,7 @@ def _peer(
 
 def _asked(name: str, model: nn.Module, call: Call, options: ReconcileOptions) -> Side:
     if name == "fvcore":
-        with warnings.catch_warnings():  # it uses torch.jit.script while it is imported
-            warnings.simplefilter("ignore", DeprecationWarning)
-            from effwidgets.reconcile.fvcore_side import fvcore
+        from effwidgets.reconcile.fvcore_side import fvcore
 
         return fvcore(model, call, train=options.train)
     from effwidgets.reconcile.flop_counter_side import flop_counter
@@ -150,7 +149,10 @@ def _asked(name: str, model: nn.Module, call: Call, options: ReconcileOptions) -
 
 def _title(name: str) -> str:
     if name == "fvcore":
-        return f"fvcore {version('fvcore').partition('.post')[0]}"
+        try:
+            return f"fvcore {version('fvcore').partition('.post')[0]}"
+        except PackageNotFoundError:  # it is not here, or came without its papers; the failure says which
+            return "fvcore"
     on_meta = " on meta" if name == "flop_counter_meta" else ""
     return f"FlopCounterMode of torch {torch.__version__.partition('+')[0]}{on_meta}"
 

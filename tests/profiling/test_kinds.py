@@ -147,3 +147,7 @@ def test_a_formula_that_is_registered_late_is_taken_from_then_on():
     finally:
         del flop_counter.flop_registry[torch.ops.effdl_test.late]
     assert seen().cost.macs == 0
+
+
+def test_a_form_that_torchscript_alone_knows_has_a_kind_too():
+    assert rule_of(torch.ops.aten.einsum.sublist).kind == "unknown"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import warnings
 from collections import Counter
 
@@ -9,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from effwidgets.errors import Cancelled
 from effwidgets.profiling.calls import Call, as_call
 from effwidgets.testing.untouched import state_of
 from effwidgets.testing.zoo import specimen
@@ -101,3 +104,26 @@ def test_a_model_on_meta_is_not_written_into_and_runs_on_zeros_where_meta_cannot
     assert {name: tensor._version for name, tensor in model.named_buffers()} == before
     assert all(tensor.is_meta for tensor in model.state_dict().values())
     assert "on zeros" in side.notes[0]
+
+
+def test_it_can_be_imported_by_itself_where_warnings_are_errors():
+    command = [sys.executable, "-W", "error", "-c", "import effwidgets.reconcile.fvcore_side"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_cancelled_forward_on_meta_is_not_run_again_on_zeros():
+    calls = []
+
+    class Stops(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(4, 4, device="meta")
+
+        def forward(self, x):
+            calls.append(x)
+            raise Cancelled("stop")
+
+    with pytest.raises(Cancelled):
+        fvcore(Stops(), as_call(torch.zeros(1, 4, device="meta")), train=False)
+    assert len(calls) == 1

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 
 import pytest
 import torch
 from torch import nn
 
+from effwidgets.errors import Cancelled, ModelError
 from effwidgets.profiling import ProfileOptions, as_call, profile
-from effwidgets.reconcile.ledger import ledger_of, stacked
+from effwidgets.reconcile import PEERS, reconcile
+from effwidgets.reconcile.ledger import ledger_of
 from effwidgets.testing.zoo import MODELS, specimen
 
 
@@ -43,23 +46,77 @@ def test_only_what_no_output_depends_on_is_dead():
     assert alive == {"used": True, "dead": False, "deader": False, "written": True}
 
 
-def test_calls_are_told_without_hooks_and_in_their_order_also_when_one_raises():
-    told = []
-    model = nn.Sequential(nn.Linear(4, 4), nn.Sequential(nn.ReLU()))
+class Flex(nn.Module):
+    """Frozen: on the CPU it has no backward."""
 
-    def entered(path, module, args, out):
-        told.append(f"+{path}")
-        assert not module._forward_hooks
-        assert out is None
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(16, 16).requires_grad_(False)
 
-    def left(path, module, args, out):
-        told.append(f"-{path}")
+    def forward(self, x):
+        from torch.nn.attention.flex_attention import flex_attention
 
-    with stacked(model, entered, left):
-        model(torch.zeros(1, 4))
-        with pytest.raises(RuntimeError):
-            model(torch.zeros(1, 3))
-    assert told == ["+", "+0", "-0", "+1", "+1.0", "-1.0", "-1", "-", "+", "+0", "-0", "-"]
-    told.clear()
-    model(torch.zeros(1, 4))
-    assert told == []
+        x = self.fc(x)
+        return flex_attention(x, x, x)
+
+
+def test_an_operation_that_takes_functions_is_written_down_as_a_profile_counts_it():
+    model, call = Flex(), as_call(torch.zeros(1, 2, 128, 16))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own: it runs unfused without a compiler
+        works = ledger_of(model, call, train=False, backward=False)
+        found = reconcile(model, call, with_=PEERS)
+    # Two products of 128 x 128 x 16 for each of two heads.
+    assert {work.layer: work.macs for work in works if work.macs} == {"fc": 2 * 128 * 256, "": 2 * 2 * 128 * 128 * 16}
+    assert found.ours == 2 * 128 * 256 + 4 * 128 * 128 * 16
+    # What the peers make of it is theirs; that no mode of ours is in their way is not.
+    assert not any("effwidgets" in (peer.failure or "") for peer in found.peers)
+
+
+def test_a_wrong_call_is_told_as_of_the_models_layer_and_not_run_on_a_model_without_numbers():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(5, 5))
+    for device in ("cpu", "meta"):
+        call = as_call(torch.zeros(2, 4, device=device))
+        with pytest.raises(ModelError, match="in layer '1'"):
+            ledger_of(model.to(device), call, train=False, backward=False)
+
+
+def test_a_cancelled_forward_is_not_run_again_on_real_numbers():
+    calls = []
+
+    class Stops(nn.Module):
+        def forward(self, x):
+            calls.append(x)
+            raise Cancelled("stop")
+
+    with pytest.raises(Cancelled):
+        ledger_of(Stops(), as_call(torch.zeros(2)), train=False, backward=False)
+    assert len(calls) == 1
+
+
+def test_a_cancelled_backward_is_cancelled_and_one_that_does_not_exist_is_left_out():
+    def scale(error):
+        class Scale(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                return 2 * x
+
+            @staticmethod
+            def backward(ctx, grad):
+                raise error
+
+        class Scaled(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.fc = nn.Linear(4, 3)
+
+            def forward(self, x):
+                return Scale.apply(self.fc(x))
+
+        return Scaled()
+
+    call = as_call(torch.zeros(2, 4))
+    with pytest.raises(Cancelled):
+        ledger_of(scale(Cancelled("stop")), call, train=False, backward=True)
+    works = ledger_of(scale(NotImplementedError("none")), call, train=False, backward=True)
+    assert [(work.layer, work.macs) for work in works if work.macs] == [("fc", 2 * 4 * 3)]

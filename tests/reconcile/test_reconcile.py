@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import sys
 import warnings
+from importlib.metadata import PackageNotFoundError
 from typing import ClassVar
 
 import pytest
@@ -288,6 +289,33 @@ def test_an_unbroken_sum_hides_nothing_when_our_own_run_is_not_borne_out(monkeyp
     found = reconcile(nn.Sequential(nn.LSTM(8, 16)), t(4, 2, 8), with_="flop_counter")
     assert items(found, "flop_counter") == {(UNEXPLAINED, ""): 8 * 64 * 24}
     assert found.peer("flop_counter").unexplained > 0
+
+
+def test_the_note_about_a_hidden_workspace_alone_is_left_out():
+    class Forgets(nn.LSTM):
+        def forward(self, x):
+            if torch.is_grad_enabled():
+                raise RuntimeError("no memory of gradients")
+            return super().forward(x)
+
+    for model, kept in ((nn.LSTM(4, 8), []), (Forgets(4, 8), ["With gradients"])):
+        whole = profile(model, t(3, 2, 4), options=ProfileOptions(groups=False))
+        assert any("memory is at least this" in note for note in whole.notes)  # else this test says nothing
+        found = reconcile(model, t(3, 2, 4), with_="flop_counter")
+        assert [note[:14] for note in found.notes] == kept
+
+
+def test_without_fvcore_its_row_says_so_and_the_other_still_counts(monkeypatch):
+    def missing(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(sys.modules["effwidgets.reconcile.reconcile"], "version", missing)
+    monkeypatch.delitem(sys.modules, "effwidgets.reconcile.fvcore_side", raising=False)
+    monkeypatch.setitem(sys.modules, "fvcore.nn", None)
+    found = reconcile(nn.Linear(4, 4), t(2, 4))
+    peer = found.peer("fvcore")
+    assert (peer.title, peer.failure[:20]) == ("fvcore", "ModuleNotFoundError:")
+    assert found.peer("flop_counter").failure is None
 
 
 @pytest.mark.parametrize("options", [ReconcileOptions(), ReconcileOptions(train=True, backward=True)])
