@@ -10,7 +10,9 @@ NOTEBOOK ?= notebooks/00-quickstart.ipynb
 LAB_ARGS ?=
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint .ci/constraints.txt
+BENCH := build/bench
+INSTALL := python -m pip install --quiet --disable-pip-version-check --constraint .ci/constraints.txt
+PIP := $(BIN)/$(INSTALL)
 NPM := PATH="$(CURDIR)/$(BIN):$$PATH" npm --prefix js --silent
 # Two workers with torch's default threads ran ten times slower than with one thread each.
 RUN := OMP_NUM_THREADS=1 PYTHONUNBUFFERED=1 $(BIN)/python -m
@@ -53,7 +55,7 @@ fix: build/.built
 	$(NPM) run fix
 
 bench: build/.bench
-	for program in benchmarks/[!_]*.py; do $(RUN) "benchmarks.$$(basename $$program .py)" || exit 1; done
+	for program in benchmarks/[!_]*.py; do OMP_NUM_THREADS=1 PYTHONUNBUFFERED=1 $(BENCH)/bin/python -m "benchmarks.$$(basename $$program .py)" || exit 1; done
 
 wheel: build/.js
 	rm -rf dist
@@ -72,9 +74,13 @@ build/.environment: pyproject.toml .ci/constraints.txt
 	SKIP_JUPYTER_BUILDER=1 $(PIP) --editable '.[lab,test,dask,dev]'
 	@mkdir -p build && touch $@
 
-# The other counters come with the benchmarks alone: one of them brings a package that transformers would notice.
-build/.bench: build/.built
-	SKIP_JUPYTER_BUILDER=1 $(PIP) --editable '.[bench]'
+# The other counters come with the benchmarks alone: one of them brings a package that transformers would notice. They
+# have an environment of their own, which sees what is in .venv; that one stays what the tests know.
+build/.bench: build/.built pyproject.toml
+	$(BIN)/python -m venv --clear --without-pip $(BENCH)
+	$(BENCH)/bin/python -c 'import sys, sysconfig; open(sysconfig.get_path("purelib") + "/lab.pth", "w").write(f"import site; site.addsitedir({sys.argv[1]!r})\n")' "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["bench"], sep="\n")' >build/bench.txt
+	$(BENCH)/bin/$(INSTALL) --requirement build/bench.txt
 	@touch $@
 
 build/.npm: js/package.json js/package-lock.json js/.npmrc build/.environment

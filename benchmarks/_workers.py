@@ -13,6 +13,7 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from types import TracebackType
@@ -24,6 +25,9 @@ Task = Callable[[], int | None]
 
 TURN_S = 0.03
 """What runs faster is run again within its turn, and the median is taken."""
+
+LIMIT_S = 600.0
+"""A turn that takes longer has hung: the slowest of all, a tracker of memory with a backward, took four minutes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,14 +50,21 @@ class Worker:
 
     Args:
         makers: each makes one task ready, in the process, when its turn comes first.
+        limit_s: how long one turn may take by the clock; then its process is ended, and the next turn gets a new one.
     """
 
-    def __init__(self, makers: Sequence[Callable[[], Task]]) -> None:
+    def __init__(self, makers: Sequence[Callable[[], Task]], *, limit_s: float = LIMIT_S) -> None:
+        self._makers = makers
+        self._limit_s = limit_s
+        self._late: set[int] = set()
+        self._start()
+
+    def _start(self) -> None:
         # Forked, not started anew: the models are there already, and take no memory twice.
         context = multiprocessing.get_context("fork")
         self._ours, theirs = context.Pipe()
         gc.freeze()  # the collector of the child does not walk, and so copy, what the parent made
-        self._process = context.Process(target=_serve, args=(theirs, makers), daemon=True)
+        self._process = context.Process(target=_serve, args=(theirs, self._makers), daemon=True)
         self._process.start()
         theirs.close()
 
@@ -63,17 +74,27 @@ class Worker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._process.is_alive():
+        with suppress(BrokenPipeError):  # it ended by itself
             self._ours.send(None)
             self._process.join(timeout=5)
         self._process.kill()
 
     def turn(self, number: int) -> Reply:
-        """Have one task run, and wait for it."""
+        """Have one task run, and wait for it; one that was too slow once is not asked again."""
+        late = Reply(failure=f"timed out: no answer in {self._limit_s:g} s")
+        if number in self._late:
+            return late
         try:
             self._ours.send(number)
+            if not self._ours.poll(self._limit_s):
+                self._late.add(number)
+                self._process.kill()
+                self._process.join()
+                self._ours.close()
+                self._start()
+                return late
             reply: Reply = self._ours.recv()
-        except (EOFError, BrokenPipeError):
+        except (EOFError, BrokenPipeError, ConnectionResetError):
             return Reply(failure="died: its process ended")
         return reply
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 
 from effwidgets.errors import InputError
 
-__all__ = ["bytes_text", "count_text", "number_of", "percent_text", "seconds_text", "shape_text"]
+__all__ = ["bytes_text", "count_text", "number_of", "percent_text", "seconds_text", "shape_text", "signed_text"]
 
 _PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 _SCALES = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
@@ -67,6 +68,15 @@ def seconds_text(value: float) -> str:
         if abs(value) >= scale * 0.9995:
             return f"{_three(value / scale)} {unit}"
     return f"{_three(value / 1e-9)} ns"
+
+
+def signed_text(value: float, write: Callable[[float], str] = count_text) -> str:
+    """Write a change with its sign, a true minus; what did not change has none. ``write`` writes its size.
+
+    >>> signed_text(-1_000_000), signed_text(4_000, bytes_text), signed_text(0)
+    ('−1.00 M', '+4.00 kB', '0')
+    """
+    return f"{'−' if value < 0 else '+' if value else ''}{write(abs(value))}"
 
 
 def percent_text(fraction: float) -> str:

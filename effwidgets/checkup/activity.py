@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from effwidgets.errors import EffError
 from effwidgets.records import Activity
 
 __all__ = ["ActivityWatch"]
@@ -44,7 +46,8 @@ def _hardtanh(_x: Any, low: float = -1.0, high: float = 1.0) -> Bounds:
 def _clamp(_x: Any, low: Any = None, high: Any = None, **more: Any) -> Bounds | None:
     low, high = more.get("min", low), more.get("max", high)
     # Clamping from zero on is a ReLU by another name; any other bound guards a number.
-    return ("clamp", 0.0, None, True) if low == 0 and high is None else None
+    # The bound may be a tensor.
+    return ("clamp", 0.0, None, True) if isinstance(low, int | float) and low == 0 and high is None else None
 
 
 def _threshold(_x: Any, limit: float, _value: float) -> Bounds:
@@ -57,6 +60,12 @@ def _softplus(_x: Any, beta: float = 1.0, _threshold: float = 20.0) -> Bounds:
 
 def _elu(_x: Any, _alpha: float = 1.0, _scale: float = 1.0, input_scale: float = 1.0) -> Bounds:
     return "elu", -_SIGMOID / input_scale, None, False
+
+
+def _celu(_x: Any, alpha: float = 1.0) -> Bounds | None:
+    # max(0, x) + min(0, alpha (exp(x / alpha) - 1)): Barron, "Continuously Differentiable Exponential Linear Units",
+    # 2017, equation 2. Its slope below zero is exp(x / alpha); with a negative alpha it is flat nowhere.
+    return ("celu", -_SIGMOID * alpha, None, False) if alpha > 0 else None
 
 
 _FUNCTIONS: Final[dict[str, Callable[..., Bounds | None]]] = {
@@ -75,7 +84,7 @@ _FUNCTIONS: Final[dict[str, Callable[..., Bounds | None]]] = {
     "mish": _fixed("mish", -_SILU),
     "softplus": _softplus,
     "elu": _elu,
-    "celu": _fixed("celu", -_SIGMOID, dead=False),
+    "celu": _celu,
 }
 """Name of the operation, a trailing underscore left out -> where it is flat."""
 
@@ -94,16 +103,31 @@ class ActivityWatch:
     Attributes:
         stack: names of the modules that are running, the innermost last; whoever hooks them keeps it.
         found: what was seen, in order.
+        notes: what could not be looked at, and why; each once.
     """
 
     stack: list[str]
     found: list[Activity] = field(default_factory=list)
+    notes: dict[str, None] = field(default_factory=dict)
     _places: dict[str, int] = field(default_factory=dict)
     _last: tuple[str, int, int] = ("", -1, 0)  # the layer with weights that ran last, its channels' place and number
 
     def mode(self) -> TorchDispatchMode:
         """Return the mode under which the forward runs."""
         return _Mode(self)
+
+    @contextmanager
+    def guard(self, what: str, layer: str) -> Iterator[None]:
+        """Make a note of what goes wrong in looking: the forward goes on, and the model is not blamed."""
+        try:
+            yield
+        except EffError:
+            raise
+        except Exception as error:  # noqa: BLE001  tensors of anybody's class pass here
+            reason = str(error).partition("\n")[0][:160]
+            where = f"layer {layer!r}" if layer else "the model itself"
+            note = f"{where[0].upper()}{where[1:]}: {what} could not be looked at ({type(error).__name__}: {reason})."
+            self.notes[note] = None
 
     def before(self, name: str, args: Any, kwargs: Any) -> None:
         """Look at the inputs of one operation; it may write over them."""
@@ -181,7 +205,10 @@ class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's __in
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         name = func.overloadpacket.__name__.removesuffix("_")
-        self._watch.before(name, args, kwargs)
+        layer = self._watch.stack[-1]
+        with self._watch.guard(f"the inputs of {name}", layer):
+            self._watch.before(name, args, kwargs)
         out = func(*args, **kwargs)
-        self._watch.after(name, args, out)
+        with self._watch.guard(f"what {name} returned", layer):
+            self._watch.after(name, args, out)
         return out

@@ -11,6 +11,7 @@ import io
 import json
 import os
 import zipfile
+from collections import deque
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -42,14 +43,19 @@ class _Counter(io.RawIOBase):
     def __init__(self) -> None:
         super().__init__()
         self.size = 0
-        self._end = b""
+        self._pieces: deque[bytes] = deque()  # joined when they are read: `torch.save` writes many small ones
+        self._held = 0
         self._at = 0
 
     def write(self, data: Any) -> int:
         """Count ``data``."""
         count = len(data)
+        piece = bytes(memoryview(data)[-_KEPT:])
         self.size += count
-        self._end = (self._end + bytes(data))[-_KEPT:] if count < _KEPT else bytes(memoryview(data)[-_KEPT:])
+        self._pieces.append(piece)
+        self._held += len(piece)
+        while self._held - len(self._pieces[0]) >= _KEPT:
+            self._held -= len(self._pieces.popleft())
         return count
 
     def seekable(self) -> bool:
@@ -67,10 +73,13 @@ class _Counter(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         """Return bytes of the end."""
-        start = self._at - (self.size - len(self._end))
+        if len(self._pieces) != 1:
+            self._pieces = deque([b"".join(self._pieces)])
+        end = self._pieces[0]
+        start = self._at - (self.size - len(end))
         if start < 0:
             raise OSError("this part was not kept")
-        data = self._end[start:] if size < 0 else self._end[start : start + size]
+        data = end[start:] if size < 0 else end[start : start + size]
         self._at += len(data)
         return data
 

@@ -136,7 +136,7 @@ def _packed(storages: _Storages) -> dict[int, int]:
 def _deflated(storage: torch.UntypedStorage) -> int:
     """Return the compressed size; a piece at a time, so that nothing is held twice."""
     local = storage if storage.device.type == "cpu" else storage.cpu()  # type: ignore[no-untyped-call]
-    entries = torch.empty(0, dtype=torch.uint8).set_(local)
+    entries = torch.empty(0, dtype=torch.uint8, device="cpu").set_(local)
     packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
     size = 0
     for start in range(0, len(entries), _CHUNK):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 from effwidgets.checkup.activity import ActivityWatch
 from effwidgets.checkup.findings import Pulse, findings_of
 from effwidgets.checkup.losses import Loss, loss_of
+from effwidgets.checkup.norms import nonfinite, norm, square
 from effwidgets.errors import EffError, InputError
 from effwidgets.profiling.calls import Call, Inputs, as_call, map_tensors, run, shapes_of, tensors_in
 from effwidgets.profiling.failures import is_empty, model_error, real_stand_in
@@ -23,9 +24,6 @@ from effwidgets.profiling.shadow import check_module
 from effwidgets.records import Gradient, Health, LayerHealth
 
 __all__ = ["health"]
-
-_ROW: Final = 1024
-_WIDE: Final = 4  # bytes of a number whose square is taken as it is
 
 
 def health(
@@ -162,7 +160,7 @@ class _Look:
                 tuple(self.watch.found),
                 bad=(self.bad_output, self.bad_signal, number is not None and not finite),
             ),
-            notes=tuple(self.notes),
+            notes=(*self.notes, *self.watch.notes),
         )
 
     def _weigh(self, pulse: Pulse, module: nn.Module, seen: set[int]) -> None:
@@ -172,11 +170,11 @@ class _Look:
         trained = [tensor for tensor in own if tensor.requires_grad]
         pulse.params = sum(tensor.numel() for tensor in trained)
         pulse.matrix = any(tensor.dim() > 1 for tensor in trained)
-        pulse.bad_weights = sum(_nonfinite(tensor) for tensor in own)
-        pulse.weight_norm = _norm(trained)
+        pulse.bad_weights = sum(nonfinite(tensor) for tensor in own)
+        pulse.weight_norm = norm(trained)
         grads = [tensor.grad for tensor in trained if tensor.grad is not None]
-        pulse.bad_gradients = sum(map(_nonfinite, grads))
-        pulse.gradient_norm = _norm(grads)
+        pulse.bad_gradients = sum(map(nonfinite, grads))
+        pulse.gradient_norm = norm(grads)
         pulse.gradient = self._verdict(pulse, bool(own), bool(trained), bool(grads))
 
     def _verdict(self, pulse: Pulse, own: bool, trained: bool, grads: bool) -> Gradient:  # noqa: FBT001
@@ -194,81 +192,65 @@ class _Look:
 
 
 class _Eyes:
-    """The two hooks of one module."""
+    """The two hooks of one module; those of a copy that a forward makes of it are blind."""
 
     __slots__ = ("_look", "_pulse", "_tally")
 
-    def __init__(self, look: _Look, pulse: Pulse, tally: Tally) -> None:
+    def __init__(self, look: _Look | None, pulse: Pulse, tally: Tally) -> None:
         self._look = look
         self._pulse = pulse
         self._tally = tally
 
+    def __deepcopy__(self, memo: object) -> _Eyes:
+        """Leave copies alone that a forward makes of its layers: what they do is the work of who called them."""
+        return _Eyes(None, self._pulse, self._tally)
+
     def enter(self, _module: nn.Module, args: Any, kwargs: Any) -> None:
         look = self._look
         pulse = self._pulse
+        if look is None:
+            return
         self._tally.inputs = shapes_of((args, kwargs))  # what a message says where the forward fails
         if pulse.calls == 0:
             look.order += 1
             pulse.order = look.order
         pulse.calls += 1
-        if look.bad_output is None and any(map(_nonfinite, tensors_in((args, kwargs)))):
-            # What comes in is bad already: whoever is running made it itself, or the inputs are.
-            look.bad_output = "the inputs" if not pulse.name else look.watch.stack[-1]
+        with look.watch.guard("the inputs", pulse.name):
+            if look.bad_output is None and any(map(nonfinite, tensors_in((args, kwargs)))):
+                # What comes in is bad already: whoever is running made it itself, or the inputs are.
+                look.bad_output = "the inputs" if not pulse.name else look.watch.stack[-1]
         look.watch.stack.append(pulse.name)
 
     def leave(self, _module: nn.Module, _args: Any, out: Any) -> None:
         look = self._look
-        pulse = self._pulse
+        if look is None:
+            return
         if len(look.watch.stack) > 1:
             look.watch.stack.pop()
         for tensor in tensors_in(out):
-            if not tensor.is_floating_point():
-                continue
-            bad = _nonfinite(tensor)
-            pulse.bad_outputs += bad
-            pulse.entries += tensor.numel()
-            pulse.square += _square(tensor)
-            if bad and look.bad_output is None:
-                look.bad_output = pulse.name
-            if tensor.requires_grad:
-                tensor.register_hook(self._signal)  # type: ignore[no-untyped-call]
+            if tensor.is_floating_point():
+                with look.watch.guard("an output", self._pulse.name):
+                    self._weigh(look, tensor)
+
+    def _weigh(self, look: _Look, tensor: torch.Tensor) -> None:
+        pulse = self._pulse
+        bad, squares = nonfinite(tensor), square(tensor)
+        pulse.bad_outputs += bad
+        pulse.entries += tensor.numel()
+        pulse.square += squares
+        if bad and look.bad_output is None:
+            look.bad_output = pulse.name
+        if tensor.requires_grad:
+            tensor.register_hook(self._signal)  # type: ignore[no-untyped-call]
 
     def _signal(self, gradient: torch.Tensor) -> None:
-        self._pulse.signal_square = (self._pulse.signal_square or 0.0) + _square(gradient)
-        if self._look.bad_signal is None and _nonfinite(gradient):
-            self._look.bad_signal = self._pulse.name
-
-
-def _dense(tensor: torch.Tensor) -> torch.Tensor:
-    tensor = tensor.detach()
-    return tensor if tensor.layout is torch.strided else tensor.coalesce().values()
-
-
-def _nonfinite(tensor: torch.Tensor) -> int:
-    if not (tensor.is_floating_point() or tensor.is_complex()) or not tensor.numel():
-        return 0
-    dense = _dense(tensor)
-    # A sum is 30 times as quick as a look at each entry, and not finite where one of them is not.
-    return 0 if torch.isfinite(dense.sum()) else int((~torch.isfinite(dense)).sum())
-
-
-def _square(tensor: torch.Tensor) -> float:
-    """Return the sum of squares: of short rows in float32, which is quick, and of their sums in float64."""
-    dense = _dense(tensor)
-    flat = (torch.view_as_real(dense) if dense.is_complex() else dense).reshape(-1)
-    flat = flat if flat.element_size() >= _WIDE else flat.float()
-    whole = len(flat) // _ROW * _ROW
-    parts = [torch.linalg.vector_norm(flat[:whole].view(-1, _ROW), dim=1), torch.linalg.vector_norm(flat[whole:])[None]]
-    norms = torch.cat(parts).cpu().double()
-    return float(norms.square().sum())
-
-
-def _norm(tensors: Sequence[torch.Tensor]) -> float | None:
-    return _known(math.sqrt(sum(map(_square, tensors)))) if tensors else None
-
-
-def _known(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+        look = self._look
+        if look is None:
+            return
+        with look.watch.guard("a gradient", self._pulse.name):
+            self._pulse.signal_square = (self._pulse.signal_square or 0.0) + square(gradient)
+            if look.bad_signal is None and nonfinite(gradient):
+                look.bad_signal = self._pulse.name
 
 
 def _layer(pulse: Pulse) -> LayerHealth:

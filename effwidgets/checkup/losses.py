@@ -90,10 +90,10 @@ def _by_target(ends: list[torch.Tensor], target: Any) -> tuple[str, torch.Tensor
 
 
 def _signed_mean(ends: list[torch.Tensor]) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(_SEED)
+    generator = torch.Generator("cpu").manual_seed(_SEED)  # whatever the caller's default device is
     parts = []
     for tensor in ends:
-        signs = 2 * torch.randint(2, tensor.shape, generator=generator) - 1
+        signs = 2 * torch.randint(2, tensor.shape, generator=generator, device="cpu") - 1
         samples = tensor.shape[0] if tensor.dim() > 1 else 1
         parts.append((tensor * signs.to(tensor)).sum() / max(samples, 1))
     return torch.stack([part.to(parts[0]) for part in parts]).sum()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from typing import Any
 import torch
 
 from effwidgets.profiling.dice import Dice
-from effwidgets.profiling.failures import python_random_kept
+from effwidgets.profiling.failures import others_may_draw, python_random_kept
 
 __all__ = ["Clock", "same_random"]
 
@@ -91,11 +90,11 @@ class Clock:
 def same_random(clock: Clock) -> Iterator[None]:
     """Put the random states back afterwards: also in eval mode, as some forwards draw numbers whatever the mode."""
     # Each run draws the same numbers, so each takes the same way; what repeats draw, the run does not miss.
-    if threading.current_thread() is threading.main_thread():
+    if not others_may_draw():
         with python_random_kept(), torch.random.fork_rng(devices=clock.cuda):
             yield
     else:
-        # The states belong to the process: putting them back here would change what the main thread draws meanwhile.
+        # The states belong to the process: putting them back here would change what another thread draws meanwhile.
         # The price of this mode, some microseconds for each operation, is part of the time then.
         with Dice():
             yield

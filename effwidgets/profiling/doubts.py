@@ -43,6 +43,8 @@ class Doubts:
         if not torch.is_grad_enabled():
             self._blocks = True
             return
+        if torch._C._current_autograd_node() is not None:
+            self.found = True  # `autograd.grad` inside the forward: its graph holds what a run without one lets go
         hooks = torch._C._autograd._top_saved_tensors_default_hooks(True)  # noqa: FBT003
         if hooks is None or hooks[0] is not self._hook:
             self.found = True  # the model keeps tensors in a way of its own, such as `save_on_cpu` or a checkpoint

@@ -14,14 +14,14 @@ import torch
 from torch import nn
 
 from effwidgets.errors import ModelError
-from effwidgets.profiling.calls import Call, map_tensors, shapes_of, tensors_in
+from effwidgets.profiling.calls import Call, shapes_of, tensors_in
 from effwidgets.profiling.dice import Dice
 from effwidgets.profiling.recorder import Recorder
-from effwidgets.profiling.shadow import copy_tree
+from effwidgets.profiling.shadow import copy_call, copy_tree
 from effwidgets.records import Shape
 from effwidgets.units import shape_text
 
-__all__ = ["is_empty", "model_error", "python_random_kept", "quiet", "real_copy", "real_stand_in"]
+__all__ = ["is_empty", "model_error", "others_may_draw", "python_random_kept", "quiet", "real_copy", "real_stand_in"]
 
 
 _OF_DTYPES = ("dtype", "datatype", "scalar type", "input type")
@@ -76,15 +76,15 @@ def real_stand_in(model: nn.Module, call: Call) -> Iterator[tuple[nn.Module, Cal
     """Give a full copy of the model and its inputs to run with real numbers; random states are as before afterwards."""
     with torch.inference_mode(mode=False):
         twin = real_copy(model)
-        given: Call = map_tensors(call, lambda tensor: tensor.detach().clone().requires_grad_(tensor.requires_grad))
+        given = copy_call(call, lambda tensor: tensor.detach().clone().requires_grad_(tensor.requires_grad))
     with _own_random(model):
         yield twin, given
 
 
 @contextmanager
 def _own_random(model: nn.Module) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        with Dice():  # the states belong to the whole process: putting them back would disturb who draws meanwhile
+    if others_may_draw():
+        with Dice():
             yield
         return
     devices = sorted({tensor.device.index or 0 for tensor in model.parameters() if tensor.is_cuda})
@@ -94,11 +94,11 @@ def _own_random(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def python_random_kept() -> Iterator[None]:
-    """Give the numbers back that a forward took from Python's and numpy's generators; on the main thread only.
+    """Give the numbers back that a forward took from Python's and numpy's generators, where nobody else draws.
 
     So every forward draws the same ones, and two passes over a model that throws dice go the same way.
     """
-    if threading.current_thread() is not threading.main_thread():
+    if others_may_draw():
         yield
         return
     numpy = sys.modules.get("numpy")  # a forward can draw from it only where it is loaded
@@ -109,6 +109,27 @@ def python_random_kept() -> Iterator[None]:
         random.setstate(state)
         if numpy:
             numpy.random.set_state(other)
+
+
+# Threads of a notebook's kernel draw no numbers that a training would miss.
+_SERVING = ("ipykernel", "IPython", "zmq", "tornado", "traitlets", "asyncio", "debugpy", "_pydevd", "jupyter", "tqdm")
+
+
+def others_may_draw() -> bool:
+    """Say whether another thread may draw from the generators that belong to the whole process.
+
+    Who saves their states and puts them back takes from such a thread what it drew meanwhile: a training loop beside
+    a profile would draw the same numbers twice.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return True
+    return any(thread is not threading.main_thread() and not _serves(thread) for thread in threading.enumerate())
+
+
+def _serves(thread: threading.Thread) -> bool:
+    target = getattr(thread, "_target", None)
+    makers = (type(thread).__module__, getattr(target, "__module__", None) or "")
+    return any(maker.startswith(_SERVING) for maker in makers)
 
 
 def real_copy(model: nn.Module) -> nn.Module:

@@ -253,7 +253,7 @@ def _kind(func: OpOverload, name: str, formula: Formula | None) -> Kind:  # noqa
         return "move" if any(word in short for word in ("pack", "cat", "make_")) else "elementwise"
     tags = func.tags
     names = {name, name.removesuffix("_")}
-    if func.namespace == "prim" or func.is_view or torch.Tag.inplace_view in tags or names & _VIEWS:
+    if func.namespace in ("prim", "profiler") or func.is_view or torch.Tag.inplace_view in tags or names & _VIEWS:
         return "view"
     if names & _MOVES or (not space and name.endswith("_copy")):
         return "move"

@@ -42,11 +42,13 @@ class Wanted:
         train: look at the model in training mode.
         backward: run a backward too.
         groups: follow the channels in the same run; on a shadow alone.
+        strict: a forward that asks for values fails, also where it goes on without them.
     """
 
     train: bool = False
     backward: bool = True
     groups: bool = False
+    strict: bool = False
 
 
 def look(model: nn.Module, call: Call, values: Values | None, wanted: Wanted) -> Findings:
@@ -62,7 +64,7 @@ def look(model: nn.Module, call: Call, values: Values | None, wanted: Wanted) ->
             else:
                 _look_at_shadow(model, call, values, findings, wanted)
         if recorder.hidden:
-            names = ", ".join(sorted(recorder.hidden)[:4])
+            names = ", ".join(name or "the model itself" for name in sorted(recorder.hidden)[:4])
             findings.notes.append(f"The kernel of {names} keeps a workspace out of sight: memory is at least this.")
     except EffError:
         raise
@@ -92,10 +94,12 @@ def _look_at_once(  # noqa: PLR0913, PLR0917  what look() was given, and how
 ) -> Exception | None:
     """Run a shadow with gradients; what runs without them would hold is seen in the same run."""
     recorder = findings.recorder
-    ledger = Ledger(_outside(recorder, call))
+    given = _outside(recorder, call)
+    ledger = Ledger(given)
     # The channels are followed in eval mode, where no dropout stands between them.
     flow = Flow(recorder) if wanted.groups and not wanted.train else None
     passing = kind(recorder, ledger, values, flow=flow)
+    passing.given = given
     keeper = Keeper(recorder, ledger, passing.answers)
     doubts = passing.doubts = Doubts(ledger, keeper.pack)
     with python_random_kept(), torch.enable_grad(), recorder.watching(ledger), passing:
@@ -107,6 +111,13 @@ def _look_at_once(  # noqa: PLR0913, PLR0917  what look() was given, and how
         except Exception as error:  # noqa: BLE001  the model's own forward; in another way it may run
             return error
         findings.inference = ledger
+        if passing.refused is not None:
+            if wanted.strict:
+                raise model_error(recorder, call, passing.refused) from passing.refused
+            findings.notes.append(
+                f"The forward asked for values ({type(passing.refused).__name__}) and went on without them: with real "
+                "numbers it may go another way."
+            )
         if flow is not None:
             _follow_up(flow, passing, outputs, findings)
         doubtful = doubts.remain(outputs)
@@ -156,9 +167,11 @@ def _look_forward(
 def _look_back(model: nn.Module, call: Call, findings: Findings, wanted: Wanted) -> None:
     """Run real numbers with gradients, after a run without."""
     recorder = findings.recorder
-    ledger = Ledger(_outside(recorder, call))
+    given = _outside(recorder, call)
+    ledger = Ledger(given)
     keeper = Keeper(recorder, ledger, None)
     passing = CountingPass(recorder, ledger, None, counts=False)
+    passing.given = given
     with python_random_kept(), torch.enable_grad(), recorder.watching(), passing:
         try:
             with keeper.hooks():
@@ -173,15 +186,27 @@ def _look_back(model: nn.Module, call: Call, findings: Findings, wanted: Wanted)
 
 
 def _back(passing: CountingPass, outputs: Any, findings: Findings, ledger: Ledger) -> None:
+    tensors = findings.recorder.tree.tensors()
     try:
-        passing.backward(outputs)
-        findings.training = ledger
+        worked = any(tally.macs for tally in findings.recorder.tallies.values())
+        if passing.backward(outputs) or not (worked and any(tensor.requires_grad for tensor in tensors)):
+            findings.training = ledger
+        else:
+            findings.notes.append(
+                "The outputs hold no tensor that asks for a gradient (one inside an object of your own is not found), "
+                "so no backward was run."
+            )
+        if passing.foreign:
+            findings.notes.append(
+                "The forward uses parameters that are not the model's own: their work is counted where it is called "
+                "from, they are no parameters of this model, and no gradient goes to them."
+            )
     except EffError:
         raise
     except Exception as error:  # noqa: BLE001  a backward that does not exist
         findings.notes.append(_no_backward(error))
     finally:
-        for tensor in findings.recorder.tree.tensors():
+        for tensor in tensors:
             tensor.grad = None
 
 

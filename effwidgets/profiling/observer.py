@@ -10,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from effwidgets.profiling.answers import Answer, Answers, Question
 from effwidgets.profiling.direct import directly, runs_directly
+from effwidgets.profiling.interrupts import Interrupt
 from effwidgets.profiling.kinds import Rule, rule_of
 from effwidgets.profiling.standins import BY_VALUES, STAND_INS
 from effwidgets.profiling.values import Values
@@ -31,6 +32,7 @@ class Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's _
         super().__init__()  # type: ignore[no-untyped-call]
         self._values = values
         self.answers = None if values is None else Answers(values.mode)
+        self.refused: Exception | None = None  # what a shadow could not answer, though the forward went on
 
     def observe(self, rule: Rule, given: tuple[Any, Any, Any], inputs: list[Any], outputs: list[Any]) -> None:
         """Take note of one operation: its rule, ``(args, kwargs, out)`` and the tensors in them."""
@@ -52,6 +54,8 @@ class Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's _
         if func is _DEVICE:
             # Half of all that arrives; a fake tensor knows where it stands without being asked through every mode.
             return getattr(args[0], "fake_device", None) or func(*args, **kwargs)
+        if Interrupt.pending:
+            Interrupt.check()
         answers = self.answers
         if answers is None:
             return self._ask(func, args, kwargs, None)
@@ -88,7 +92,7 @@ class Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's _
                 rule.check_dtypes(inputs)
             out, noted = directly(self.answers.fakes, func, args, kwargs), True  # type: ignore[union-attr]
         else:
-            out, noted, alike = _on_shadow(self._values, rule, (func, args, kwargs), inputs)
+            out, noted, alike = self._on_shadow(self._values, rule, (func, args, kwargs), inputs)
             question = question if alike else None
         if noted:
             outputs: list[torch.Tensor] = []
@@ -98,33 +102,38 @@ class Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's _
             self.observe(rule, (args, kwargs, out), inputs, outputs)
         return out
 
+    def _on_shadow(
+        self, values: Values, rule: Rule, asked: tuple[Any, Any, Any], inputs: list[Any]
+    ) -> tuple[Any, bool, bool]:
+        """Run an operation on fake tensors.
 
-def _on_shadow(values: Values, rule: Rule, asked: tuple[Any, Any, Any], inputs: list[Any]) -> tuple[Any, bool, bool]:
-    """Run an operation on fake tensors.
-
-    Returns:
-        what it returned; whether that is work to be noted; whether another call with arguments alike returns the like.
-    """
-    func, args, kwargs = asked
-    known = not rule.blank and values.known(inputs)
-    if rule.one_dtype:
-        rule.check_dtypes(inputs)
-    if rule.looks_up:
-        values.check_indices(rule.name, args)
-    if known and rule.asks:
-        return values.answer(func, args, kwargs), False, False
-    stand_in = STAND_INS.get(func)
-    out = NotImplemented if stand_in is None else stand_in(values, args, kwargs)
-    alike = not known
-    if out is NotImplemented:
-        out = func(*args, **kwargs)
-    elif func in BY_VALUES:
-        alike = False
-    if known:
-        values.follow(func, args, kwargs, out)
-    elif rule.mutates:
-        values.forget(func, args, kwargs)
-    return out, True, alike
+        Returns:
+            what it returned; whether that is work to be noted; whether another call of the same make returns the like.
+        """
+        func, args, kwargs = asked
+        known = not rule.blank and values.known(inputs)
+        if rule.one_dtype:
+            rule.check_dtypes(inputs)
+        if rule.looks_up:
+            values.check_indices(rule.name, args)
+        if known and rule.asks:
+            return values.answer(func, args, kwargs), False, False
+        stand_in = STAND_INS.get(func)
+        out = NotImplemented if stand_in is None else stand_in(values, args, kwargs)
+        alike = not known
+        if out is NotImplemented:
+            try:
+                out = func(*args, **kwargs)
+            except Exception as error:
+                self.refused = error if rule.asks else self.refused
+                raise
+        elif func in BY_VALUES:
+            alike = False
+        if known:
+            values.follow(func, args, kwargs, out)
+        elif rule.mutates:
+            values.forget(func, args, kwargs)
+        return out, True, alike
 
 
 def _collect(values: Iterable[object], found: list[torch.Tensor]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from effwidgets.profiling.calls import tensors_in
 from effwidgets.profiling.doubts import Doubts
 from effwidgets.profiling.flow import Flow
 from effwidgets.profiling.kinds import Rule
-from effwidgets.profiling.memory import Cell, Ledger
+from effwidgets.profiling.memory import Cell, Ledger, storage_of
 from effwidgets.profiling.observer import Observer
 from effwidgets.profiling.recorder import Recorder, Tally
 from effwidgets.profiling.values import Values
@@ -49,14 +50,22 @@ class CountingPass(Observer):  # type: ignore[no-untyped-call]
         self._ledger = ledger
         self._counts = counts
         self._layer_of: dict[int, Tally] = {}
+        self.given: Sequence[torch.Tensor] = ()  # parameters, buffers and inputs of this run
+        self.foreign = False  # whether parameters took part that are not among them
 
-    def backward(self, outputs: Any) -> None:
-        """Run the backward from every floating-point tensor in ``outputs`` that has one."""
+    def backward(self, outputs: Any) -> bool:
+        """Run the backward from every floating-point tensor in ``outputs`` that has one; say whether there was any."""
         ends = [tensor for tensor in tensors_in(outputs) if tensor.requires_grad]
         self._ledger.backward = True
         self.flow = self.doubts = None
         if ends:
-            torch.autograd.backward(ends, [torch.ones_like(tensor) for tensor in ends])
+            # Where a layer outside of the model took part, its parameters are somebody else's to write gradients into.
+            ours = (
+                [tensor for tensor in self.given if tensor.requires_grad and tensor.is_leaf] if self.foreign else None
+            )
+            if ours != []:
+                torch.autograd.backward(ends, [torch.ones_like(tensor) for tensor in ends], inputs=ours)
+        return bool(ends)
 
     def replay(self, answer: Answer, given: tuple[Any, Any, Any], inputs: list[Any], fresh: list[Any]) -> None:
         """Count an operation that was answered from memory."""
@@ -79,10 +88,20 @@ class CountingPass(Observer):  # type: ignore[no-untyped-call]
             self._follow(rule, given, inputs, outputs)
         if self.doubts is not None:
             self.doubts.notice(rule, inputs)
+        if not self.foreign and not self._ledger.backward:
+            self.foreign = any(
+                tensor.requires_grad and tensor.is_leaf and self._is_foreign(tensor) for tensor in inputs
+            )
         tally = self._running()
         if rule.kind != "view":
             self._add(tally, work_of(rule, given, inputs, outputs))
         self._ledger.add(outputs, tally.name)
+
+    def _is_foreign(self, tensor: torch.Tensor) -> bool:
+        if self.answers is not None:
+            return not isinstance(tensor, self.answers.fakes.type)
+        storage = storage_of(tensor)
+        return storage is not None and storage._cdata not in self._ledger.outside
 
     def _follow(self, rule: Rule, given: tuple[Any, Any, Any], inputs: list[Any], outputs: list[Any]) -> None:
         assert self.flow is not None  # noqa: S101  asked before
@@ -92,10 +111,13 @@ class CountingPass(Observer):  # type: ignore[no-untyped-call]
             self.flow, self.flow_error = None, error
 
     def _running(self) -> Tally:
-        if self._ledger.backward:
+        if self._ledger.backward and len(self._stack) == 1:
             node = torch._C._current_autograd_node()
             return self._recorder.root if node is None else self._layer_of.get(node._sequence_nr(), self._recorder.root)
         tally = self._stack[-1]
+        if self._ledger.backward:  # a checkpoint runs its part again: its own numbers, its own layers
+            self._layer_of[torch._C._autograd._get_sequence_nr() - 1] = tally
+            return tally
         # The first writer keeps the number: what follows may take none of its own.
         self._layer_of.setdefault(torch._C._autograd._get_sequence_nr() - 1, tally)
         return tally

@@ -13,6 +13,7 @@ from effwidgets.errors import Cancelled, EffError, InputError, UnknownNameError
 from effwidgets.profiling.calls import Call, Inputs, as_call, shapes_of, tensors_in
 from effwidgets.profiling.coupling import coupling_of, second_opinion_on
 from effwidgets.profiling.failures import is_empty, python_random_kept, real_stand_in
+from effwidgets.profiling.interrupts import interrupts_held
 from effwidgets.profiling.latency import with_latency
 from effwidgets.profiling.layers import layers_of
 from effwidgets.profiling.look import Findings, Wanted, look
@@ -36,7 +37,8 @@ class ProfileOptions:
 
     Attributes:
         train: look at the model in training mode; otherwise in eval mode. The model's own flags stay as they are.
-        latency: also measure the time of a forward and of each layer, on the model itself.
+        latency: also measure the time of a forward and of each layer, on a copy with buffers of its own that shares the
+            model's parameters.
         optimizer: whose state is part of the training peak: one of `OPTIMIZERS`.
         sparsity: also count the zeros of each parameter, on the model itself; reads every weight.
         groups: also find out which layers' channels change together.
@@ -87,7 +89,7 @@ def _profile(model: nn.Module, call: Call, options: ProfileOptions) -> Profile:
         raise InputError(f"options is {type(options).__name__}; ProfileOptions(train=True, ...) was expected.")
     shadow = make_shadow(model)
     try:
-        found = profile_shadow(shadow, call, options)
+        found = _profile_shadow(shadow, call, options, strict=not is_empty(model, call))
     except EffError as error:
         if isinstance(error, Cancelled) or error.__cause__ is None or is_empty(model, call):
             raise
@@ -107,10 +109,15 @@ def profile_shadow(shadow: Shadow, call: Call, options: ProfileOptions = Profile
         return _profile_shadow(shadow, call, options)
 
 
-def _profile_shadow(shadow: Shadow, call: Call, options: ProfileOptions) -> Profile:
+def _profile_shadow(shadow: Shadow, call: Call, options: ProfileOptions, *, strict: bool = False) -> Profile:
+    with interrupts_held():
+        return _profile_held(shadow, call, options, strict=strict)
+
+
+def _profile_held(shadow: Shadow, call: Call, options: ProfileOptions, *, strict: bool) -> Profile:
     fake = shadow.fake(call)
     with shadow.mode:
-        findings = look(shadow.model, fake, Values(shadow.mode), _wanted(options))
+        findings = look(shadow.model, fake, Values(shadow.mode), replace(_wanted(options), strict=strict))
     groups = findings.groups or ()
     if options.groups:
         with python_random_kept():

@@ -7,6 +7,7 @@ own forward in milliseconds and allocates nothing, whatever the size of the mode
 from __future__ import annotations
 
 import copy
+import types
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from effwidgets.profiling.values import keep_value
 if TYPE_CHECKING:
     from torch._subclasses.fake_tensor import FakeTensorMode
 
-__all__ = ["Shadow", "copy_tree", "make_shadow", "share"]
+__all__ = ["Shadow", "copy_call", "copy_tree", "make_shadow", "share"]
 
 _COMPILED: Final = frozenset({"_compiled_call_impl", "dynamo_ctx", "get_compiler_config", "_torchdynamo_orig_callable"})
 _STORES: Final = frozenset({dict, OrderedDict, set})
@@ -48,8 +49,7 @@ class Shadow:
     def fake(self, call: Call) -> Call:
         """Return the call with fake tensors; small integer and boolean ones keep their values beside."""
         with torch.inference_mode(mode=False):
-            faked: Call = map_tensors(call, Faker(self.mode))
-        return faked
+            return copy_call(call, Faker(self.mode))
 
 
 class Faker:
@@ -185,6 +185,35 @@ def copy_tree(model: nn.Module, change: Change) -> nn.Module:
     return twin
 
 
+def copy_call(call: Call, change: Change) -> Call:
+    """Copy what a model is called with, each tensor replaced by ``change`` of it.
+
+    Tensors inside objects too, such as a cache of keys and values, which a forward writes into; an object that cannot
+    be copied is handed on as it is.
+    """
+    memo: Memo = {}
+    with _CopyMode(change):
+        args = tuple(_copy_given(value, change, memo) for value in call.args)
+        return Call(args, {name: _copy_given(value, change, memo) for name, value in call.kwargs.items()})
+
+
+def _copy_given(value: Any, change: Change, memo: Memo) -> Any:
+    if type(value) in _ATOMS:
+        return value
+    if isinstance(value, torch.Tensor):
+        if id(value) not in memo:
+            memo[id(value)] = change(value)
+        return memo[id(value)]
+    if type(value) in (list, tuple):
+        return type(value)(_copy_given(item, change, memo) for item in value)
+    if type(value) is dict:
+        return {name: _copy_given(item, change, memo) for name, item in value.items()}
+    try:
+        return copy.deepcopy(value, memo)
+    except Exception:  # noqa: BLE001  anybody's __deepcopy__ may have run
+        return map_tensors(value, change)
+
+
 def _held(model: nn.Module) -> Iterator[torch.Tensor]:
     for module in model.modules():
         for store in (module._parameters, module._buffers):
@@ -251,15 +280,44 @@ def _copy_module(module: nn.Module, memo: Memo) -> Any:  # noqa: C901  flat, and
     return twin
 
 
-def _copy_value(name: str, value: Any, memo: Memo) -> Any:
+def _copy_held(tensor: torch.Tensor, memo: Memo) -> Any:
+    # One that is not there belongs to a module outside of the tree, which a closure of the model's holds.
+    known = memo.get(id(tensor))
+    return copy.deepcopy(tensor, memo) if known is None else known
+
+
+def _rebound(function: types.FunctionType, memo: Memo) -> types.FunctionType:
+    """Return a function whose closure holds the copies of the modules that it held: `lambda x: self.layer(x)`."""
+    cells = tuple(types.CellType(_rebound_value(cell.cell_contents, memo)) for cell in function.__closure__ or ())
+    twin = types.FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__, cells)
+    twin.__kwdefaults__ = function.__kwdefaults__
+    twin.__dict__.update(function.__dict__)
+    return twin
+
+
+def _rebound_value(value: Any, memo: Memo) -> Any:
+    if isinstance(value, nn.Module):
+        return _copy_module(value, memo)
+    if isinstance(value, types.MethodType) and isinstance(value.__self__, nn.Module):
+        return types.MethodType(value.__func__, _copy_module(value.__self__, memo))
+    if isinstance(value, types.FunctionType) and value.__closure__:
+        return _rebound(value, memo)
+    if isinstance(value, torch.Tensor):
+        return copy.deepcopy(value, memo)
+    return value
+
+
+def _copy_value(name: str, value: Any, memo: Memo) -> Any:  # noqa: PLR0911  one return for each kind of value
     if type(value) is tuple and all(type(item) in _ATOMS for item in value):
         return value
     if name in ("_parameters", "_buffers"):
-        return {key: None if item is None else memo[id(item)] for key, item in value.items()}
+        return {key: None if item is None else _copy_held(item, memo) for key, item in value.items()}
     if name == "_modules":
         return {key: None if item is None else _copy_module(item, memo) for key, item in value.items()}
     if name == "_flat_weight_refs":
         return type(value)()
+    if isinstance(value, types.FunctionType) and value.__closure__:
+        return _rebound(value, memo)
     if isinstance(value, torch.Generator):
         return memo.setdefault(id(value), value.clone_state())  # its state is a tensor that must not become fake
     return copy.deepcopy(value, memo)

@@ -28,8 +28,8 @@ _MASK: Final = "_mask"
 def sparsity_of(model: nn.Module) -> tuple[Zeros, ...]:
     """Count the zeros in each parameter, and in each weight as it is under its mask or parametrization.
 
-    Reads every number once; the model is not touched. Left out: tensors on meta, which have no numbers, buffers, and
-    weights that a quantised layer has packed.
+    Reads every number once; the model is not touched. Left out: tensors on meta and those of a shadow, which have no
+    numbers, buffers, and weights that a quantised layer has packed.
 
     Raises:
         InputError: not a module.
@@ -58,7 +58,7 @@ def zeros_of(model: nn.Module) -> dict[str, int]:
 
 def _found(model: nn.Module) -> Iterator[Zeros]:
     for name, parameter in model.named_parameters():
-        if not parameter.is_meta:
+        if not _is_empty(parameter):
             yield _zeros(name, parameter, "value")
     for path, module in model.named_modules():
         before = f"{path}." if path else ""
@@ -68,11 +68,17 @@ def _found(model: nn.Module) -> Iterator[Zeros]:
             yield _zeros(before + name, weight, "parametrization")
 
 
+def _is_empty(tensor: torch.Tensor) -> bool:
+    return tensor.is_meta or hasattr(tensor, "fake_mode")  # a fake tensor names the device that it stands for
+
+
 def _zeros(name: str, tensor: torch.Tensor, source: ZerosSource) -> Zeros:
     tensor = tensor.detach()
     if is_sparse(tensor):
         stored = tensor.coalesce().values() if tensor.layout is torch.sparse_coo else tensor.values()
-        return Zeros(name=name, entries=tensor.numel(), zeros=tensor.numel() - int(stored.count_nonzero()))
+        return Zeros(
+            name=name, entries=tensor.numel(), zeros=tensor.numel() - int(stored.count_nonzero()), source=source
+        )
     return Zeros(
         name=name,
         entries=tensor.numel(),
@@ -93,7 +99,7 @@ def _masked(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
     for name, original in module._parameters.items():
         plain = name.removesuffix(_ORIGINAL)
         mask = module._buffers.get(plain + _MASK)
-        if original is None or mask is None or plain == name or original.is_meta or mask.is_meta:
+        if original is None or mask is None or plain == name or _is_empty(original) or _is_empty(mask):
             continue
         yield plain, original * mask.to(original.dtype)
 
@@ -103,7 +109,7 @@ def _parametrized(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
         return
     for name, steps in module.parametrizations.items():  # type: ignore[operator, union-attr]
         held = (*steps.parameters(), *steps.buffers())
-        if any(tensor.is_meta for tensor in held):
+        if any(map(_is_empty, held)):
             continue
         # On a copy, in eval mode: spectral_norm writes into its buffers while it trains.
         twin = copy.deepcopy(steps).eval()

@@ -79,7 +79,9 @@ def _pack_padded_sequence(values: Values, args: Any, _kwargs: Any) -> Any:
     if value is None:
         return NotImplemented
     with no_dispatch():
-        _, sizes = _aten._pack_padded_sequence.default(torch.zeros(*source.shape[:2], 1), value, batch_first)
+        _, sizes = _aten._pack_padded_sequence.default(
+            torch.zeros(*source.shape[:2], 1, device="cpu"), value, batch_first
+        )
         rows = int(sizes.sum())
     return source.new_empty((rows, *source.shape[2:])), sizes
 
@@ -88,12 +90,15 @@ def _batch_norm(_values: Values, args: Any, _kwargs: Any) -> Any:
     # Torch knows it by a decomposition alone, which takes 30 ms at each new shape: half of what a first profile of an
     # image model costs beside torch's own imports.
     source, weight, training = args[0], args[1], args[5]
-    plain = source.is_contiguous() or (source.dim() == 4 and source.is_contiguous(memory_format=torch.channels_last))
-    if not plain or source.dim() < 2 or {source.dtype, *([] if weight is None else [weight.dtype])} != {torch.float32}:
+    if source.dim() < 2 or {source.dtype, *([] if weight is None else [weight.dtype])} != {torch.float32}:
         return NotImplemented
     many = source.shape[1] if training else 0
     kept = source.new_empty((many,)), source.new_empty((many,))
-    return source.new_empty_strided(source.shape, source.stride()), *kept
+    # What is neither contiguous nor a picture with the channels last comes out contiguous, other than torch's says.
+    last = {4: torch.channels_last, 5: torch.channels_last_3d}.get(source.dim())
+    if last is not None and not source.is_contiguous() and source.is_contiguous(memory_format=last):
+        return source.new_empty_strided(source.shape, source.stride()), *kept
+    return source.new_empty(source.shape), *kept
 
 
 def _known(table: dict[str, StandIn]) -> dict[Any, StandIn]:

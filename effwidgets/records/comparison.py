@@ -12,7 +12,7 @@ from effwidgets.records.doors import Shown
 from effwidgets.records.exports import Exported
 from effwidgets.records.measures import Cost
 from effwidgets.records.profiles import Profile
-from effwidgets.units import bytes_text, count_text
+from effwidgets.units import bytes_text, signed_text
 
 __all__ = ["FOUR", "Comparison", "Fact", "LayerChange", "LayerState", "MemoryChange", "Quantity"]
 
@@ -112,7 +112,8 @@ class LayerChange(Record):
 
     def __repr__(self) -> str:
         change = self.whole_change
-        return f"LayerChange({self.name!r} {self.state}, {_signed(change.params)} params, {_signed(change.macs)} MACs)"
+        costs = f"{signed_text(change.params)} params, {signed_text(change.macs)} MACs"
+        return f"LayerChange({self.name!r} {self.state}, {costs})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,11 +205,6 @@ class Comparison(Shown, Exported, Record):
         differ = "place differs" if count == 1 else "places differ"
         return (
             f"Comparison({self.before.model} and {self.after.model}: {count} {differ}, "
-            f"{_signed(change.params)} params, {_signed(change.macs)} MACs, "
-            f"{_signed(change.saved_bytes, unit='B')} saved for backward)"
+            f"{signed_text(change.params)} params, {signed_text(change.macs)} MACs, "
+            f"{signed_text(change.saved_bytes, bytes_text)} saved for backward)"
         )
-
-
-def _signed(value: int, unit: str = "") -> str:
-    text = bytes_text(abs(value)) if unit else count_text(abs(value))
-    return text if value == 0 else f"{'−' if value < 0 else '+'}{text}"

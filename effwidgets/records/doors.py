@@ -70,6 +70,11 @@ def _draw(record: object, medium: Medium) -> Any:
     return fitting[0][1].draw(record) if fitting else None
 
 
+def _shown_by(medium: Medium) -> list[str]:
+    """Return the names of the types that have a view of this kind."""
+    return sorted({view.shows.__name__ for _, view in VIEWS.items() if view.medium == medium})
+
+
 def _in_notebook() -> bool:
     # Only a kernel can hold a live widget; a terminal IPython has no `kernel`.
     ipython = sys.modules.get("IPython")
@@ -128,7 +133,7 @@ class Shown:
         """
         live = _draw(self, "live")
         if live is None:
-            raise UnknownNameError("live view", type(self).__name__, [name for name, _ in VIEWS.items()])
+            raise UnknownNameError("live view of", type(self).__name__, _shown_by("live"))
         return live
 
     def to_plotly(self, view: str | None = None, *, by: str | None = None) -> Any:
@@ -142,7 +147,9 @@ class Shown:
             UnknownNameError: no such figure or quantity; the message names those there are.
         """
         fitting = dict(views_of(self, "figure"))
-        if view is None and fitting:
+        if not fitting:
+            raise UnknownNameError("figure of", type(self).__name__, _shown_by("figure"))
+        if view is None:
             view = next(iter(fitting))
         short = [name for name in fitting if name.endswith(f"_{view}")]
         name = short[0] if view not in fitting and short else view

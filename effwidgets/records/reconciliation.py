@@ -163,6 +163,7 @@ class Reconciliation(Shown, Exported, Record):
                 said.append(f"{peer.peer} cannot count it")
                 continue
             left = f", {count_text(peer.unexplained)} not explained" if peer.unexplained else ""
-            theirs = peer.layers[0].theirs
-            said.append(f"{peer.peer} {count_text(theirs)} in {len(peer.layers[0].items)} reasons{left}")
+            whole, count = peer.layers[0], len(peer.layers[0].items)
+            why = f"for {count} reason{'s' * (count > 1)}" if count else "the same"
+            said.append(f"{peer.peer} {count_text(whole.theirs)}, {why}{left}")
         return "; ".join(said) + ")"

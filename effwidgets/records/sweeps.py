@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Final
 
 from effwidgets.errors import InputError, UnknownNameError
@@ -104,7 +105,7 @@ class Sweep(Shown, Exported, Record):
     Attributes:
         model: class name of the model.
         axis: what grows: "batch", "resolution", "sequence", or "size" where the caller says what that is.
-        changed: which sizes of which inputs follow it ("input_ids: size 1"); the others stay as they were handed in.
+        changed: which dimensions of which inputs follow it ("input_ids, dimension 1"); the others stay as they were.
         dtype: dtype of the first floating-point input or parameter.
         train: whether it was looked at in training mode.
         points: by size, the smallest first.
@@ -157,7 +158,7 @@ class Sweep(Shown, Exported, Record):
             budgets: one of `BUDGETS` with a number or a text: ``inference_peak_bytes="2GB"``.
 
         Raises:
-            InputError: none or several budgets, or one that is no number.
+            InputError: none or several budgets, or one that is no number from 0 on.
             UnknownNameError: a budget of something else.
         """
         if len(budgets) != 1:
@@ -165,7 +166,7 @@ class Sweep(Shown, Exported, Record):
         [(quantity, given)] = budgets.items()
         if quantity not in BUDGETS:
             raise UnknownNameError("budget", quantity, BUDGETS)
-        budget = number_of(given) if isinstance(given, str) else float(given)
+        budget = _budget_of(quantity, given)
         found = [(point.size, value) for point in self.points if (value := point.value(quantity)) is not None]
         inside = [size for size, value in found if value <= budget]
         beyond = [size for size, value in found if value > budget and size > max(inside, default=0)]
@@ -191,10 +192,21 @@ class Sweep(Shown, Exported, Record):
         return f"Sweep({self.model} over {self.axis} {sizes}{said}{f', {failed} failed' if failed else ''})"
 
 
+def _budget_of(quantity: str, given: object) -> float:
+    number = number_of(given) if isinstance(given, str) else given
+    try:
+        budget = math.nan if isinstance(number, bool) or not isinstance(number, Real) else float(number)
+    except OverflowError:  # a whole number that no float holds
+        budget = math.inf
+    if not 0 <= budget < math.inf:
+        raise InputError(f"{quantity} is {given!r:.60}; a number from 0 on was expected, such as 16e9 or '16GB'.")
+    return budget
+
+
 def _reckoned(growth: Growth, budget: float, start: int) -> int | None:
     # Doubles past the budget, then halves the gap: a formula that grows meets it once.
     low = max(start, growth.since)
-    if (growth.at(low) or 0) > budget or math.isinf(budget):
+    if (growth.at(low) or 0) > budget:
         return None
     high = 2 * low
     while (growth.at(high) or 0) <= budget:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from effwidgets.records import Candidate, Cost, Record, Score
-from effwidgets.units import count_text
+from effwidgets.units import signed_text
 
 __all__ = ["Comparison", "Difference", "compare"]
 
@@ -44,16 +44,12 @@ class Comparison(Record):
         lines = [f"Candidate {self.b} beside candidate {self.a}"]
         lines += [f"  {score.metric} {score.value:+.4g}" for score in self.scores]
         if self.change is not None:
-            lines.append(f"  {_signed(self.change.macs, 'MACs')}, {_signed(self.change.params, 'params')}")
+            lines.append(f"  {signed_text(self.change.macs)} MACs, {signed_text(self.change.params)} params")
         for place in self.layers:
             lines.append(f"  {place.layer}")
             lines += [f"    - {text}" for text in place.before]
             lines += [f"    + {text}" for text in place.after]
         return "\n".join(lines)
-
-
-def _signed(value: int, unit: str) -> str:
-    return f"{'−' if value < 0 else '+'}{count_text(abs(value))} {unit}"
 
 
 def compare(a: Candidate, b: Candidate) -> Comparison:

@@ -54,7 +54,9 @@ def health(
         4
     """
     session = session_of(model)
-    found = look_at(model, session.call(inputs), loss=loss, target=target, train=train)
+    call = session.call(inputs)
+    found = look_at(model, call, loss=loss, target=target, train=train)
+    session.seen = call
     return dataclasses.replace(found, origin=session.name)
 
 

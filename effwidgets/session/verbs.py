@@ -16,6 +16,7 @@ from effwidgets.reconcile import reconcile as reconcile_model
 from effwidgets.records import Comparison, Plan, Profile, Reconciliation, Shown, Step, Suggestion, Suggestions
 from effwidgets.session.session import session_of
 from effwidgets.transforms import Applied
+from effwidgets.transforms.apply import check_plan, options_for
 from effwidgets.transforms.preview import preview as preview_plan
 
 if TYPE_CHECKING:
@@ -128,8 +129,10 @@ def preview(model: nn.Module, plan: Plan | Step | Suggestion | Suggestions, inpu
         >>> preview(torch.nn.Sequential(torch.nn.Linear(16, 16)), step, torch.ones(1, 16)).change.macs
         -192
     """
-    session = session_of(model)
-    return preview_plan(model, _plan_of(plan), session.call(inputs), known=session.profile(inputs))
+    session, wanted = session_of(model), _plan_of(plan)
+    check_plan(model, wanted)
+    options = ProfileOptions(second_opinion=options_for(wanted).second_opinion)
+    return preview_plan(model, wanted, session.call(inputs), known=session.profile(inputs, options))
 
 
 def explore(

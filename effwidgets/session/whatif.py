@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from torch import nn
 
 from effwidgets.errors import InputError
-from effwidgets.profiling import Inputs, ProfileOptions
+from effwidgets.profiling import Call, Inputs, ProfileOptions
 from effwidgets.records import Comparison, Profile, Sweep
 from effwidgets.session.session import session_of
 from effwidgets.whatif.comparison import compare as compare_profiles
@@ -100,4 +100,7 @@ def sweep(  # noqa: PLR0913  a verb of the package: the four axes exclude each o
     axis = axis_of({"batch": batch, "resolution": resolution, "sequence": sequence, "sizes": sizes}, dims)
     named = dataclasses.replace(options or ProfileOptions(), origin=session.name)
     made: Inputs | InputsAt = inputs if callable(inputs) else session.call(inputs)
-    return sweep_model(model, made, axis, options=named)
+    found = sweep_model(model, made, axis, options=named)
+    if isinstance(made, Call) and any(point.cost is not None for point in found.points):
+        session.seen = made
+    return found

@@ -28,7 +28,7 @@ from effwidgets.transforms.surgery import layer_names
 from effwidgets.transforms.trial import answers_of, apart
 from effwidgets.transforms.verify import verify
 
-__all__ = ["LEFT_OUT", "Applied", "apply", "hypothetical", "private_copy"]
+__all__ = ["LEFT_OUT", "Applied", "apply", "check_plan", "hypothetical", "options_for", "private_copy"]
 
 LEFT_OUT = "Left out: "
 """How a note of `hypothetical` begins that tells of a step which could not be done, and why."""
@@ -99,9 +99,9 @@ def apply(  # noqa: PLR0913  the verb of the package: each has a plain meaning, 
     """
     started = time.perf_counter()
     check_module(model)
-    _check_names(model, plan)
+    check_plan(model, plan)
     call, data = as_call(inputs), calibration_of(calibration)
-    options = _options(plan)
+    options = options_for(plan)
     if known is None and len(plan):
         check_answers(model, call)
     if data is not None and len(plan):
@@ -152,8 +152,8 @@ def hypothetical(
         ModelError: the forward fails, as it is or after the edits.
     """
     check_module(model)
-    _check_names(model, plan)
-    call, options = as_call(inputs), _options(plan)
+    check_plan(model, plan)
+    call, options = as_call(inputs), options_for(plan)
     last = ProfileOptions(groups=False, backward=backward)
     shadow = make_shadow(model)
 
@@ -248,7 +248,13 @@ def _skip(step: Step, error: Exception, edits: Sequence[Edit]) -> Skip:
     return Skip(transform=step.transform, layers=step.layers, reason=text)
 
 
-def _check_names(model: nn.Module, plan: object) -> None:
+def check_plan(model: nn.Module, plan: object) -> None:
+    """Look up every name in a plan.
+
+    Raises:
+        InputError: not a plan.
+        UnknownNameError: a transformation or a layer that there is not.
+    """
     if not isinstance(plan, Plan):
         message = f"The plan is {type(plan).__name__}; a Plan was expected: Plan(steps=(Step(...), ...))."
         raise InputError(message)
@@ -263,7 +269,8 @@ def _check_names(model: nn.Module, plan: object) -> None:
         made.extend(step.layers)
 
 
-def _options(plan: Plan) -> ProfileOptions:
+def options_for(plan: Plan) -> ProfileOptions:
+    """Return how a model is profiled for ``plan``: with a second opinion where channels are removed by groups."""
     groups = any("groups" in reads_of(TRANSFORMS[step.transform]) for step in plan)
     return ProfileOptions(groups=groups, second_opinion=groups)
 

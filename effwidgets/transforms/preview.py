@@ -7,9 +7,10 @@ import dataclasses
 from torch import nn
 
 from effwidgets.profiling.calls import Inputs
-from effwidgets.profiling.profile import ProfileOptions, profile
+from effwidgets.profiling.profile import profile
+from effwidgets.profiling.shadow import check_module
 from effwidgets.records import Comparison, Plan, Profile
-from effwidgets.transforms.apply import LEFT_OUT, hypothetical
+from effwidgets.transforms.apply import LEFT_OUT, check_plan, hypothetical, options_for
 from effwidgets.whatif.comparison import compare
 
 __all__ = ["preview"]
@@ -26,7 +27,8 @@ def preview(model: nn.Module, plan: Plan, inputs: Inputs, *, known: Profile | No
         model: what the plan is for; it is not changed.
         plan: the steps, in order.
         inputs: what the model is called with.
-        known: the profile of ``model`` with ``inputs``, with groups, where it is at hand.
+        known: the profile of ``model`` with ``inputs``, where it is at hand; for a plan that removes channels with
+            groups and `ProfileOptions.second_opinion`, as `apply` asks.
 
     Raises:
         UnknownNameError: the plan names a transformation or a layer that there is not.
@@ -38,7 +40,9 @@ def preview(model: nn.Module, plan: Plan, inputs: Inputs, *, known: Profile | No
     >>> preview(nn.Sequential(nn.Linear(16, 16)), Plan(steps=(step,)), ones(1, 16)).layer("0").change.macs
     -192
     """
-    before = known or profile(model, inputs, options=ProfileOptions(train=False))
+    check_module(model)
+    check_plan(model, plan)
+    before = known or profile(model, inputs, options=options_for(plan))
     after = hypothetical(model, plan, inputs, known=before)
     found = compare(before, after)
     undone = [note for note in after.notes if note.startswith(LEFT_OUT)]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import Any
 
 from effwidgets.views.comparison_rows import COLUMNS, ChangeRow, ComparisonPayload
-from effwidgets.views.figures import TEMPLATE
+from effwidgets.views.figures import TEMPLATE, shown
 from effwidgets.views.signed import signed_amount
-from effwidgets.views.words import amount, clip
+from effwidgets.views.words import amount
 
 __all__ = ["draw_figure"]
 
@@ -61,13 +60,13 @@ def _change(row: ChangeRow, key: str) -> int:
 
 
 def _label(row: ChangeRow) -> str:
-    return escape(clip(row["name"], 48)) or "the model itself"
+    return shown(row["name"], 48) or "the model itself"
 
 
 def _hover(row: ChangeRow) -> str:
-    told = f"<br>{escape(clip(row['told'], 120))}" if row["told"] else ""
+    told = f"<br>{shown(row['told'], 120)}" if row["told"] else ""
     changes = "<br>".join(f"{signed_amount(one, row['change'][one])} {title}" for one, title in COLUMNS.items())
-    return f"<b>{_label(row)}</b> {row['state']}, {escape(row['kind'])}{told}<br>{changes}"
+    return f"<b>{_label(row)}</b> {row['state']}, {shown(row['kind'], 90)}{told}<br>{changes}"
 
 
 def _lay_out(figure: Any, data: ComparisonPayload, keys: list[str]) -> None:
@@ -84,7 +83,7 @@ def _lay_out(figure: Any, data: ComparisonPayload, keys: list[str]) -> None:
     ]
     bars = max((len(_top(data, key)) for key in keys), default=0)
     figure.update_layout(
-        title={"text": f"{escape(data['title'])}: the layers that differ most", "x": 0, "xref": "paper"},
+        title={"text": f"{shown(data['title'], 120)}: the layers that differ most", "x": 0, "xref": "paper"},
         height=max(320, 150 + 44 * bars),
         xaxis={"title": {"text": _AXES[keys[0]]}, "rangemode": "tozero"},
         yaxis={"autorange": "reversed", "automargin": True, "type": "category"},

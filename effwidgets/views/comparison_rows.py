@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias, TypedDict
 
 from effwidgets.records import Comparison, Cost, LayerChange, LayerProfile, Profile
 from effwidgets.units import shape_text
+from effwidgets.views.measures import at_least
 from effwidgets.views.wire import VERSION
 from effwidgets.views.words import clip, module_text
 
@@ -89,6 +90,7 @@ class ComparisonPayload(TypedDict):
 def payload(found: Comparison) -> ComparisonPayload:
     """Return what a comparison is drawn from."""
     one, other = found.before, found.after
+    totals = _totals(found)
     shown = [layer for layer in found.layers if layer.state != "same" or not layer.name]
     sides = {
         "removed": {layer.name: layer for layer in one.layers},
@@ -100,10 +102,10 @@ def payload(found: Comparison) -> ComparisonPayload:
         "origin": found.origin,
         "title": one.model if one.model == other.model else f"{one.model} → {other.model}",
         "inputs": _inputs(one, other),
-        "totals": _totals(found),
+        "totals": totals,
         "rows": [_row(layer, one.model, _told(layer, sides, alike=one.inputs == other.inputs)) for layer in shown],
         "same": sum(layer.state == "same" and bool(layer.name) for layer in found.layers),
-        "least": any((one.uncounted, other.uncounted, one.memory.hidden, other.memory.hidden)),
+        "least": any(row["before_least"] or row["after_least"] for row in totals),
         "warnings": list(found.warnings),
         "notes": list(found.notes),
     }
@@ -119,8 +121,6 @@ def _totals(found: Comparison) -> list[TotalRow]:
     ran = all(change.before is not None and change.after is not None for change in found.memory[:3])
     keys = [key for key in _COSTS if ran or key == "params"]
     rows: list[TotalRow] = [_total(key, _COSTS[key], getattr(one.cost, key), getattr(other.cost, key)) for key in keys]
-    for row in rows[1:]:
-        row["before_least"], row["after_least"] = bool(one.uncounted), bool(other.uncounted)
     for change in found.memory:
         title = _MEMORY[change.quantity]
         optimizer = one.memory.optimizer
@@ -128,13 +128,15 @@ def _totals(found: Comparison) -> list[TotalRow]:
             title += f", {optimizer.upper()}"
         row = _total(change.quantity, title, change.before, change.after)
         row["before_at"], row["after_at"] = change.before_at, change.after_at
-        if change.quantity != "param_bytes":
-            row["before_least"], row["after_least"] = bool(one.memory.hidden), bool(other.memory.hidden)
         if change.before is not None or change.after is not None:
             rows.append(row)
     if one.latency is not None or other.latency is not None:
         before, after = (None if p.latency is None else p.latency.median_s for p in (one, other))
         rows.append(_total("latency_s", "Latency", before, after))
+    for row in rows:
+        row["before_least"], row["after_least"] = (
+            at_least(row["key"], p.uncounted, p.memory.hidden) for p in (one, other)
+        )
     return rows
 
 

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
-from effwidgets.errors import InputError, UnknownNameError
 from effwidgets.records import Comparison, Cost, View
 from effwidgets.units import seconds_text
 from effwidgets.views.comparison_rows import COLUMNS, payload
-from effwidgets.views.sheet import Field, csv_text, escaped, frame, pipe_table
+from effwidgets.views.sheet import Field, checked, csv_text, escaped, frame, pipe_table
 from effwidgets.views.signed import part_text, signed_amount
 from effwidgets.views.words import amount
 
@@ -55,12 +54,7 @@ def draw_frame(found: Comparison) -> Any:
 
 def draw_markdown(found: Comparison, depth: int = 1, columns: Sequence[str] | None = None) -> str:
     """Return the totals, before, after and change; and the layers down to ``depth`` that differ, by ``columns``."""
-    keys = tuple(COLUMNS) if columns is None else tuple(columns)
-    for key in keys:
-        if key not in COLUMNS:
-            raise UnknownNameError("column", key, COLUMNS)
-    if isinstance(depth, bool) or not isinstance(depth, int) or depth < 0:
-        raise InputError(f"depth is {depth!r}; a whole number from 0 on was expected: 0 is the whole model alone.")
+    keys = checked(depth, columns, COLUMNS, tuple(COLUMNS))
     data = payload(found)
     rows = [
         [row["title"], _amount(row["key"], row["before"]), _amount(row["key"], row["after"]),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from effwidgets.records import Health, LayerHealth, View
+from effwidgets.views.figures import LAYOUT, QUIET, shown
 from effwidgets.views.health import number_text, rows_of
-from effwidgets.views.layers_map import LAYOUT, QUIET, shown
 
 __all__ = ["FIGURE"]
 

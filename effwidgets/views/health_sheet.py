@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, Final
 
-from effwidgets.errors import InputError, UnknownNameError
 from effwidgets.records import Health, LayerHealth, View
 from effwidgets.views.health import number_text, rows_of, share_text
-from effwidgets.views.sheet import Field, csv_text, escaped, frame, pipe_table
+from effwidgets.views.sheet import Field, checked, csv_text, escaped, frame, pipe_table
 
 __all__ = ["CSV", "FRAME", "MARKDOWN"]
 
@@ -43,12 +42,7 @@ def draw_frame(health: Health) -> Any:
 
 def draw_markdown(health: Health, depth: int = 1, columns: Sequence[str] | None = None) -> str:
     """Return a pipe table of the layers with parameters or activation functions, down to ``depth``."""
-    if isinstance(depth, bool) or not isinstance(depth, int) or depth < 0:
-        raise InputError(f"depth is {depth!r}; a whole number from 0 on was expected.")
-    keys = tuple(columns) if columns is not None else _USUAL
-    for key in keys:
-        if key not in _NAMES:
-            raise UnknownNameError("column", key, _NAMES)
+    keys = checked(depth, columns, _NAMES, _USUAL)
     rows = [layer for layer in rows_of(health) if layer.name.count(".") < depth]
     head = ["Layer", *(key.replace("_", " ").capitalize() for key in keys)]
     cells = [[escaped(layer.name) or "*the model*", *(_cell(layer, key) for key in keys)] for layer in rows]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import Any
 
 from effwidgets.units import bytes_text, count_text
-from effwidgets.views.figures import TEMPLATE
+from effwidgets.views.figures import TEMPLATE, shown
 from effwidgets.views.wire import LayersPayload
-from effwidgets.views.words import clip
 
 __all__ = ["draw_figure"]
 
@@ -19,10 +17,10 @@ def draw_figure(data: LayersPayload) -> Any:
 
     by_params = not any(data["own"]["macs"])
     own = data["own"]["params"] if by_params else [2 * macs for macs in data["own"]["macs"]]
-    names = [escape(clip(name, 60)) or escape(data["title"]) for name in data["names"]]
+    names = [shown(name, 60) or shown(data["title"]) for name in data["names"]]
     treemap = graph_objects.Treemap(
         ids=[f"{index}" for index in range(len(names))],
-        labels=[escape(clip(label, 40)) for label in data["labels"]],
+        labels=[shown(label, 40) for label in data["labels"]],
         parents=["" if parent < 0 else f"{parent}" for parent in data["parents"]],
         values=own,
         branchvalues="remainder",  # always valid: a parent's area is its own work and that of its children
@@ -34,7 +32,7 @@ def draw_figure(data: LayersPayload) -> Any:
             "colorbar": {"title": {"text": "Parameters"}},
         },
         customdata=[
-            [name, escape(kind), count_text(params), count_text(2 * macs), bytes_text(saved)]
+            [name, shown(kind), count_text(params), count_text(2 * macs), bytes_text(saved)]
             for name, kind, params, macs, saved in zip(
                 names,
                 data["kinds"],
@@ -50,5 +48,5 @@ def draw_figure(data: LayersPayload) -> Any:
         ),
     )
     area = "parameters" if by_params else "FLOPs (2 × MACs)"
-    title = f"{escape(data['title'])}: area is {area}, colour is parameters"
+    title = f"{shown(data['title'])}: area is {area}, colour is parameters"
     return graph_objects.Figure(treemap, layout={**TEMPLATE, "title": {"text": title}})

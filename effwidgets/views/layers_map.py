@@ -3,34 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from typing import Any, Final, Literal
 
 from effwidgets.records import LayerProfile, Profile, View
 from effwidgets.units import shape_text
-from effwidgets.views.figures import TEMPLATE
-from effwidgets.views.measures import MEASURES, gather, parents, values_of
+from effwidgets.views.figures import LAYOUT, QUIET, shown
+from effwidgets.views.measures import MEASURES, at_least, gather, parents, values_of
 from effwidgets.views.roles import ROLES, role_of
-from effwidgets.views.words import clip
 
-__all__ = ["BARS", "ICICLE", "LAYOUT", "QUIET", "TREEMAP", "shown"]
+__all__ = ["BARS", "ICICLE", "TREEMAP"]
 
 _BARS: Final = 30
 _MANY: Final = 1000  # areas, from which on only the top is drawn: the rest opens with a click
-QUIET: Final = "#767b83"  # text outside of the tiles, on a ground of any theme: 4.3 on white, 4.4 on #111111
-LAYOUT: Final = {
-    **TEMPLATE,
-    "template": "none",
-    "paper_bgcolor": "rgba(0,0,0,0)",
-    "plot_bgcolor": "rgba(0,0,0,0)",
-    "font": {**TEMPLATE["font"], "color": QUIET},
-    "margin": {"l": 12, "r": 12, "t": 88, "b": 12},
-}
-
-
-def shown(text: str, most: int = 60) -> str:
-    """Return text for a figure: as it is, never markup and never a formula (plotly reads both)."""
-    return escape(clip(text, most)).replace("$", "&#36;")
 
 
 def _asked(profile: Profile, by: str | None) -> str:
@@ -65,7 +49,7 @@ def _heading(profile: Profile, key: str, said: str, drawn: Sequence[LayerProfile
     marks = [f'<span style="color:{one.colour}">■</span> {one.title}' for one in ROLES.values() if one.title in kinds]
     measure = MEASURES[key]
     unit = " (2 × MACs)" if key == "flops" else ""
-    least = "at least " if profile.uncounted and measure.run and key != "latency_s" else ""
+    least = "at least " if at_least(key, profile.uncounted, profile.memory.hidden) else ""
     whole = least + measure.write(sum(values_of(profile, key)))
     first = f"<b>{shown(profile.model)}</b>: {said} {measure.title}{unit}, {whole} in all"
     return {"text": f"{first}<br><sup>{'  '.join(marks)}</sup>", "x": 0.01, "xanchor": "left", "font": {"size": 18}}

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from effwidgets.errors import InputError, UnknownNameError
 from effwidgets.records import LayerProfile, Profile, View
 from effwidgets.units import shape_text
-from effwidgets.views.measures import MEASURES, depths, gather, parents, values_of
-from effwidgets.views.sheet import escaped, pipe_table
+from effwidgets.views.measures import MEASURES, at_least, depths, gather, parents, values_of
+from effwidgets.views.sheet import checked, escaped, pipe_table
+from effwidgets.views.words import places
 
 __all__ = ["COLUMNS", "MARKDOWN"]
 
@@ -25,14 +25,7 @@ _TIMES: Final = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
 
 def draw_markdown(profile: Profile, depth: int = 1, columns: Sequence[str] | None = None) -> str:
     """Return a pipe table with its caption; rows add up to the last, which is the whole, at depth 1."""
-    if isinstance(depth, bool) or not isinstance(depth, int) or depth < 0:
-        raise InputError(f"depth is {depth!r}; a whole number from 0 on was expected: 0 is the whole model alone.")
-    keys = tuple(columns) if columns is not None else _USUAL if profile.inputs else _BEFORE_A_RUN
-    if isinstance(columns, str) or not keys:
-        raise InputError(f"columns is {columns!r}; a list of names was expected, such as ['kind', 'params', 'flops'].")
-    for key in keys:
-        if key not in COLUMNS:
-            raise UnknownNameError("column", key, COLUMNS)
+    keys = checked(depth, columns, COLUMNS, _USUAL if profile.inputs else _BEFORE_A_RUN)
     above = parents(profile)
     deep = depths(above)
     shown = [row for row in range(1, len(above)) if deep[row] <= depth]
@@ -75,8 +68,7 @@ def _number_column(profile: Profile, key: str, shown: Sequence[int]) -> tuple[st
     unit = prefix if key == "latency_s" else f"{prefix}{MEASURES[key].unit}"
     values = [total[row] for row in shown] + ([own[0]] if shown and _own_row(profile) else [])
     digits = 0 if scale == 1 and key != "latency_s" else max(0, 4 - len(f"{int(whole / scale)}"))
-    hidden = key == "saved_bytes" and profile.memory.hidden
-    least = "≥ " if hidden or (profile.uncounted and MEASURES[key].run and key != "latency_s") else ""
+    least = "≥ " if at_least(key, profile.uncounted, profile.memory.hidden) else ""
     cells = [_number(value / scale, digits) for value in values]
     title = MEASURES[key].title
     return f"{title} ({unit})" if unit else title, [*cells, f"**{least}{_number(whole / scale, digits)}**"]
@@ -109,10 +101,22 @@ def _caption(profile: Profile, keys: Sequence[str], depth: int) -> str:
         place = profile.environment
         threads = f"{place.threads} thread{'s' * (place.threads != 1)}"
         parts.append(f"Latency on {escaped(place.device)}, {threads}, torch {escaped(place.torch)}.")
-    if profile.uncounted:
-        ops = ", ".join(dict.fromkeys(escaped(one.op) for one in profile.uncounted))
-        parts.append(f"The totals are at least what they say: {ops} not counted.")
-    return " ".join(parts)
+    return " ".join([*parts, *_missing(profile, keys)])
+
+
+def _missing(profile: Profile, keys: Sequence[str]) -> list[str]:
+    """Say why a total is at least what it says; of columns that are not there, nothing."""
+    said = []
+    for backward, what in ((False, "The totals"), (True, "The work of the backward")):
+        mine = [one for one in profile.uncounted if one.backward == backward]
+        if any(at_least(key, mine) for key in keys):
+            ops = ", ".join(dict.fromkeys(escaped(one.op) for one in mine))
+            verb = "is at least what it says" if backward else "are at least what they say"
+            said.append(f"{what} {verb}: {ops} not counted.")
+    if any(at_least(key, (), profile.memory.hidden) for key in keys):
+        where = escaped(places(profile.memory.hidden))
+        said.append(f"More is saved for the backward than can be seen: it is hidden in {where}.")
+    return said
 
 
 MARKDOWN = View(

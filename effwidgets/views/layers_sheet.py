@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from effwidgets.records import Cost, LayerProfile, Profile, Shape, View
-from effwidgets.views.measures import depths, gather, parents
+from effwidgets.views.measures import at_least, depths, gather, parents
 from effwidgets.views.sheet import Field, csv_text, frame
 
 __all__ = ["CSV", "FRAME", "columns_of"]
@@ -74,7 +74,7 @@ def draw_frame(profile: Profile) -> Any:
         "inputs": _shapes(profile.inputs),
         "dtype": profile.dtype,
         "conventions": "MACs are multiply-accumulates; FLOPs = 2 x MACs; own_ columns leave out what is inside.",
-        "at_least": bool(profile.uncounted),
+        "at_least": at_least("macs", profile.uncounted),
         "notes": list(profile.notes),
     }
     return frame(columns_of(profile), facts)

@@ -11,7 +11,7 @@ from typing import Final
 from effwidgets.errors import InputError
 from effwidgets.records import LayerProfile, Profile, View
 from effwidgets.units import bytes_text, count_text, seconds_text, shape_text
-from effwidgets.views.measures import gather, parents, values_of
+from effwidgets.views.measures import at_least, gather, parents, values_of
 from effwidgets.views.texttable import fold as break_lines
 from effwidgets.views.texttable import plain
 from effwidgets.views.words import clip
@@ -104,8 +104,8 @@ def draw_tree(profile: Profile, depth: int | None = None, width: int | None = No
         lines.append(f"… and {len(every) - len(shown):,} more lines. Give a depth to see the top of each branch.")
     hidden = len(profile.layers) - sum(len(line.rows) for line in every)
     told = [f"Cut at depth {depth}: {hidden:,} layers are inside of those shown."] if hidden else []
-    if profile.uncounted:
-        ops = ", ".join(dict.fromkeys(one.op for one in profile.uncounted))
+    if at_least("macs", profile.uncounted):
+        ops = ", ".join(dict.fromkeys(one.op for one in profile.uncounted if not one.backward))
         told.append(f"Not counted, so FLOPs are at least this: {ops}.")
     return "\n".join([*lines, *break_lines(told, width=wide)])
 
@@ -116,9 +116,12 @@ def _head(profile: Profile, wide: int) -> list[str]:
     first = f"{clip(profile.model, 60)} · " + (f"input {shapes} · {profile.dtype}" if ran else "not run yet")
     second = f"{count_text(profile.cost.params)} parameters ({bytes_text(profile.memory.param_bytes)} with buffers)"
     if ran:
-        least = "at least " if profile.uncounted else ""
+        least, hidden = (
+            "at least " if at_least(key, profile.uncounted, profile.memory.hidden) else ""
+            for key in ("macs", "saved_bytes")
+        )
         second += f" · {least}{count_text(2 * profile.cost.macs)} FLOPs (2 × MACs)"
-        second += f" · {bytes_text(profile.memory.saved_bytes)} saved for backward"
+        second += f" · {hidden}{bytes_text(profile.memory.saved_bytes)} saved for backward"
     return break_lines([first, second], width=wide)
 
 

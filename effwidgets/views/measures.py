@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from effwidgets.errors import InputError
-from effwidgets.records import Profile
+from effwidgets.records import Profile, Uncounted
 from effwidgets.units import bytes_text, count_text, seconds_text
 
-__all__ = ["MEASURES", "Measure", "depths", "gather", "parents", "values_of"]
+__all__ = ["MEASURES", "Measure", "at_least", "depths", "gather", "parents", "values_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +40,25 @@ MEASURES: Final = {
         Measure(key="latency_s", title="Latency", unit="s", write=seconds_text),
     )
 }
+
+
+_COUNTED: Final = frozenset({"macs", "flops", "elementwise_ops", "moved_bytes"})
+
+
+def at_least(key: str, uncounted: Iterable[Uncounted], hidden: Iterable[str] = ()) -> bool:
+    """Say whether a total is at least what it says: each quantity asks for what is missing in it.
+
+    Work of the forward misses what the forward ran without a formula, work of the backward what the backward did;
+    what is saved and the peaks miss memory that a kernel keeps out of sight. Parameters and times miss nothing.
+
+    >>> missing = [Uncounted(op="fft", times=1, layer="", backward=True)]
+    >>> at_least("macs", missing), at_least("backward_macs", missing), at_least("saved_bytes", missing, ["rnn"])
+    (False, True, True)
+    """
+    if key == "saved_bytes" or key.endswith("_peak_bytes"):
+        return any(True for _ in hidden)
+    backward = key == "backward_macs"
+    return (backward or key in _COUNTED) and any(one.backward == backward for one in uncounted)
 
 
 def parents(profile: Profile) -> list[int]:
@@ -94,7 +113,22 @@ def _latencies(profile: Profile) -> list[float]:
             f"The time of the layers of this {profile.model} was not measured, so nothing can be drawn by it. "
             "Profile it with options=ProfileOptions(latency=True)."
         )
-    above = parents(profile)
+    own = [None if layer.self_latency is None else layer.self_latency.median_s for layer in profile.layers]
+    if any(value is not None for value in own):
+        return _with_rest([value or 0.0 for value in own], measured[0])
+    return _by_subtraction(measured, parents(profile))
+
+
+def _with_rest(own: list[float], whole: float | None) -> list[float]:
+    """Let row 0 have what no layer was timed with, so that all add up to the measured whole."""
+    rest = (whole or 0.0) - sum(own)
+    if whole and rest > 1e-6 * whole:  # less is rounding
+        own[0] += rest
+    return own
+
+
+def _by_subtraction(measured: list[float | None], above: list[int]) -> list[float]:
+    """Return own times where a record has only those with all inside."""
     below = [0.0] * len(measured)
     own = [0.0] * len(measured)
     for row in range(len(measured) - 1, -1, -1):  # children stand behind their parents

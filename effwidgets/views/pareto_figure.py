@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from html import escape
 from typing import Any
 
 from effwidgets.views.families import family
-from effwidgets.views.figures import SYMBOLS, TEMPLATE
+from effwidgets.views.figures import SYMBOLS, TEMPLATE, shown
 from effwidgets.views.scale import staircase
 from effwidgets.views.wire import CandidateRow, ParetoPayload
-from effwidgets.views.words import amount, clip, score_writer, shown_name
+from effwidgets.views.words import amount, score_writer, shown_name
 
 __all__ = ["draw_figure"]
 
@@ -70,12 +69,12 @@ def _add_family(figure: Any, rows: list[CandidateRow], axis: str, front: set[int
 
 def _hover(row: CandidateRow, axis: str, write: Callable[[float | None], str]) -> str:
     steps = [
-        f"{escape(step['transform'].replace('_', ' '))} {escape(clip(', '.join(step['layers']), 50))}, "
-        f"{escape(step['settings'])}"
+        f"{shown(step['transform'].replace('_', ' '))} {shown(', '.join(step['layers']), 50)}, "
+        f"{shown(step['settings'], 200)}"
         for step in row["steps"][:6]
     ]
     more = [f"and {len(row['steps']) - 6} more steps"] if len(row["steps"]) > 6 else []
-    head = f"<b>Candidate {row['number']}</b>: {escape(clip(row['label'], 80))}"
+    head = f"<b>Candidate {row['number']}</b>: {shown(row['label'], 80)}"
     said = f"{write(row['values']['score'])} at {amount(axis, row['values'][axis])} {shown_name(axis)}"
     return "<br>".join([head, said, *steps, *more])
 
@@ -84,8 +83,8 @@ def _layout(data: ParetoPayload, axis: str) -> dict[str, Any]:
     unit = " (2 × MACs)" if axis == "macs" else ""
     return {
         **TEMPLATE,
-        "title": {"text": f"{escape(data['title'])}: {escape(data['metric'])} against {shown_name(axis)}"},
+        "title": {"text": f"{shown(data['title'])}: {shown(data['metric'])} against {shown_name(axis)}"},
         "xaxis": {"title": {"text": f"{shown_name(axis)}{unit}, less is better"}, "rangemode": "tozero"},
-        "yaxis": {"title": {"text": f"{escape(data['metric'])}, {data['metric_better']} is better"}},
+        "yaxis": {"title": {"text": f"{shown(data['metric'])}, {data['metric_better']} is better"}},
         "legend": {"orientation": "h", "y": -0.2},
     }

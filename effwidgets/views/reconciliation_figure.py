@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import Any
 
 from effwidgets.records.reconciliation import UNEXPLAINED, PeerCount, Reconciliation
 from effwidgets.views.families import FAMILIES
-from effwidgets.views.figures import TEMPLATE
+from effwidgets.views.figures import TEMPLATE, shown
 from effwidgets.views.reconciliation_words import brief, four, item_text, signed
 from effwidgets.views.words import clip
 
@@ -27,7 +26,7 @@ def draw_figure(record: Reconciliation) -> Any:
         if peer.failure is None
     ]
     count = sum(len(bar.y) for bar in bars)
-    title = f"{escape(clip(record.model))}: ours is {four(record.ours, 'MACs')}"
+    title = f"{shown(record.model, 80)}: ours is {four(record.ours, 'MACs')}"
     layout = {
         **TEMPLATE,
         "title": {"text": title if count else f"{title}; no counter here differs"},
@@ -52,12 +51,12 @@ def _bars(peer: PeerCount, colour: str, graph_objects: Any) -> Any:
     # One bar each: a name that stands for two reasons is written out.
     names = [name if names.count(name) == 1 else item_text(item) for name, item in zip(names, items, strict=True)]
     return graph_objects.Bar(
-        y=[escape(f"{peer.peer} · {clip(name, 64)}") for name in names],
+        y=[shown(f"{peer.peer} · {clip(name, 64)}", 120) for name in names],
         x=[item.macs for item in items],
-        name=f"{escape(peer.title)}: {four(peer.flops, 'FLOPs')}",
+        name=f"{shown(peer.title)}: {four(peer.flops, 'FLOPs')}",
         orientation="h",
         marker={"color": [_UNEXPLAINED if item.reason == UNEXPLAINED else colour for item in items]},
         text=[signed(item.macs) for item in items],
-        customdata=[[escape(item.words), signed(item.macs, exact=True), item.times] for item in items],
+        customdata=[[shown(item.words, 400), signed(item.macs, exact=True), item.times] for item in items],
         hovertemplate="<b>%{y}</b><br>%{customdata[1]} MACs in %{customdata[2]}×<br>%{customdata[0]}<extra></extra>",
     )

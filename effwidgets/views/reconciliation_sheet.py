@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from effwidgets.errors import InputError, UnknownNameError
 from effwidgets.records import View
 from effwidgets.records.reconciliation import PeerCount, PeerLayer, Reconciliation
 from effwidgets.units import shape_text
 from effwidgets.views.reconciliation_words import ours_text, peer_text, signed
-from effwidgets.views.sheet import Field, csv_text, escaped, frame, pipe_table
+from effwidgets.views.sheet import Field, checked, csv_text, escaped, frame, pipe_table
 
 __all__ = ["CSV", "FRAME", "MARKDOWN"]
 
@@ -54,12 +53,7 @@ def draw_csv(record: Reconciliation) -> str:
 
 def draw_markdown(record: Reconciliation, depth: int = 1, columns: Sequence[str] | None = None) -> str:
     """Return a pipe table of exact MACs and, below it, the sentences that explain the totals."""
-    if isinstance(depth, bool) or not isinstance(depth, int) or depth < 0:
-        raise InputError(f"depth is {depth!r}; a whole number from 0 on was expected: 0 is the whole model alone.")
-    keys = tuple(columns) if columns is not None else _KEYS
-    for key in keys:
-        if key not in _KEYS:
-            raise UnknownNameError("column", key, _KEYS)
+    keys = checked(depth, columns, _KEYS, _KEYS)
     peers = [peer for peer in record.peers if peer.failure is None]
     head = ["Layer", *(["Ours, MACs"] if "ours" in keys else [])]
     head += [title for peer in peers for title in _titles(peer, keys)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from effwidgets.records.reconciliation import UNEXPLAINED, Explained, PeerCount, Reconciliation
-from effwidgets.units import count_text
+from effwidgets.units import count_text, signed_text
 from effwidgets.views.words import clip
 
 __all__ = ["brief", "four", "item_text", "ours_text", "peer_text", "short", "signed"]
@@ -60,8 +60,7 @@ def signed(value: int, *, exact: bool = False) -> str:
     >>> signed(-25_088), signed(25_088, exact=True), signed(0)
     ('−25.1 k', '+25,088', '0')
     """
-    text = f"{abs(value):,}" if exact else count_text(abs(value))
-    return f"{'−' if value < 0 else '+' if value else ''}{text}"
+    return signed_text(value, "{:,}".format if exact else count_text)
 
 
 def short(item: Explained) -> str:

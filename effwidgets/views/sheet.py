@@ -5,15 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from effwidgets.errors import InputError, UnknownNameError
 from effwidgets.views.texttable import plain
 
-__all__ = ["Field", "csv_text", "escaped", "frame", "pipe_table"]
+__all__ = ["Field", "checked", "csv_text", "escaped", "frame", "pipe_table"]
 
-_DTYPES: Final = {"int": "int64", "float": "Float64", "text": "string", "bool": "boolean"}
+_DTYPES: Final = {"int": "int64", "some_int": "Int64", "float": "Float64", "text": "string", "bool": "boolean"}
 # What a spreadsheet reads as a formula, at the start or behind spaces; also as full-width letters.
 _FORMULA: Final = re.compile(r"\s*[=+\-@\t\r\n|%\uff1d\uff0b\uff0d\uff20]")
 _MARKUP: Final = re.compile(r"([\\`*_{}\[\]|#~$^])")
@@ -21,11 +22,36 @@ _MARKUP: Final = re.compile(r"([\\`*_{}\[\]|#~$^])")
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One column. ``int`` columns are whole; the others may hold None where nothing is known."""
+    """One column. ``int`` columns have a number in each row; the others may hold None where nothing is known.
+
+    Whole numbers that may be missing are ``some_int``: as floats they would be rounded from 2^53 on.
+    """
 
     name: str
-    kind: Literal["int", "float", "text", "bool"]
+    kind: Literal["int", "some_int", "float", "text", "bool"]
     cells: Sequence[int | float | str | bool | None]
+
+
+def checked(depth: int, columns: Sequence[str] | None, known: Collection[str], usual: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns of a table for a paper: those asked for, else the usual ones; and check its depth.
+
+    Raises:
+        InputError: a depth that is no whole number from 0 on; columns that are no list of names, or an empty one.
+        UnknownNameError: a column that is not known.
+
+    >>> checked(1, None, ("params", "macs"), ("macs",)), checked(0, ["params"], ("params", "macs"), ("macs",))
+    (('macs',), ('params',))
+    """
+    if isinstance(depth, bool) or not isinstance(depth, int) or depth < 0:
+        raise InputError(f"depth is {depth!r}; a whole number from 0 on was expected: 0 is the whole model alone.")
+    if columns is None:
+        return tuple(usual)
+    if isinstance(columns, str) or not columns:
+        raise InputError(f"columns is {columns!r}; a list of names was expected, such as {list(usual)}.")
+    for key in columns:
+        if key not in known:
+            raise UnknownNameError("column", key, known)
+    return tuple(columns)
 
 
 def frame(columns: Sequence[Field], facts: dict[str, Any]) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from effwidgets.units import percent_text, seconds_text
+from effwidgets.units import percent_text, seconds_text, signed_text
 from effwidgets.views.words import amount, share
 
 __all__ = ["change_class", "part_text", "signed_amount", "signed_bar", "signed_marks"]
@@ -20,8 +20,7 @@ def signed_amount(key: str, value: float | None) -> str:
         return "–"
     if value == 0:
         return "0"
-    text = seconds_text(abs(value)) if key == "latency_s" else amount(key, abs(value))
-    return f"{'−' if value < 0 else '+'}{text}"
+    return signed_text(value, seconds_text if key == "latency_s" else lambda size: amount(key, size))
 
 
 def part_text(before: float | None, after: float | None) -> str:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import Any
 
 from effwidgets.views.families import family
-from effwidgets.views.figures import TEMPLATE
+from effwidgets.views.figures import TEMPLATE, shown
 from effwidgets.views.wire import SuggestionsPayload
-from effwidgets.views.words import clip, share
+from effwidgets.views.words import share
 
 __all__ = ["draw_figure"]
 
 _FIGURE_ROWS = 25
+
+
+def _long(text: str) -> str:
+    return shown(text, 400)
 
 
 def draw_figure(data: SuggestionsPayload) -> Any:
@@ -20,8 +23,8 @@ def draw_figure(data: SuggestionsPayload) -> Any:
     from plotly import graph_objects
 
     rows = data["rows"][:_FIGURE_ROWS]
-    names = [f"{row['index']} · {escape(clip(row['headline'], 60))}" for row in rows]
-    hover = [f"{escape(row['reason'])}<br>{'<br>'.join(map(escape, row['warnings']))}" for row in rows]
+    names = [f"{row['index']} · {shown(row['headline'], 60)}" for row in rows]
+    hover = [f"{_long(row['reason'])}<br>{'<br>'.join(map(_long, row['warnings']))}" for row in rows]
     bars = []
     for key, title, opacity in (("macs", "FLOPs (2 × MACs)", 1.0), ("params", "Parameters", 0.45)):
         whole = data["totals"]["macs"] if key == "macs" else data["totals"]["params"]
@@ -40,7 +43,7 @@ def draw_figure(data: SuggestionsPayload) -> Any:
         )
     layout = {
         **TEMPLATE,
-        "title": {"text": f"{escape(data['title'])}: what each suggestion changes"},
+        "title": {"text": f"{shown(data['title'])}: what each suggestion changes"},
         "xaxis": {"title": {"text": "Change of the whole model, %"}, "zeroline": True},
         "yaxis": {"autorange": "reversed", "automargin": True},
         "barmode": "group",

@@ -43,21 +43,15 @@ def _sizes(data: SweepPayload) -> list[str]:
 
 
 def _row(row: SizeRow) -> list[str]:
-    least = "≥ " if row["least"] else ""
     if row["values"]["macs"] is None:
         return [f"{row['size']:,}", *("–" for _ in _SHOWN), "does not run, see below"]
-    numbers = [f"{least}{amount_of(key, row['values'][key])}" for key in _SHOWN]
+    numbers = [f"{'≥ ' * row['least'][key]}{amount(key, row['values'][key])}" for key in _SHOWN]
     named = [
         clip(at, 24) or "the model itself"
         for at in (row["inference_peak_at"], row["training_peak_at"])
         if at is not None
     ]
     return [f"{row['size']:,}", *numbers, ", ".join(dict.fromkeys(named))]
-
-
-def amount_of(key: str, value: int | None) -> str:
-    """Write a cost with its unit; what counts MACs is shown as FLOPs."""
-    return amount("macs" if key.endswith("macs") else key, value)
 
 
 TEXT = View(shows=Sweep, medium="text", draw=draw_text, title="Cost by size", default=True)

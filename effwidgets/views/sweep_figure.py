@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import Any
 
-from effwidgets.views.figures import TEMPLATE
+from effwidgets.views.figures import TEMPLATE, shown
 from effwidgets.views.sweep_rows import COSTS, SweepPayload
-from effwidgets.views.words import amount, clip
+from effwidgets.views.words import amount
 
 __all__ = ["draw_figure"]
 
@@ -40,10 +39,10 @@ def draw_figure(data: SweepPayload) -> Any:
                 line={"color": colour, "dash": dash, "width": 2},
                 marker={"symbol": symbol, "size": 8},
                 text=[
-                    f"<b>{row['size']:,}</b>: {amount('macs' if key.endswith('macs') else key, value)}"
+                    f"<b>{row['size']:,}</b>: {amount(key, value)}"
                     f"{_at(row['inference_peak_at'] if key == 'inference_peak_bytes' else None)}"
                     f"{_at(row['training_peak_at'] if key == 'training_peak_bytes' else None)}"
-                    f"<br>{COSTS[key]}: {escape(formulas.get(key, ''))}"
+                    f"<br>{COSTS[key]}: {shown(formulas.get(key, ''), 120)}"
                     for row, value in points
                 ],
                 hovertemplate="%{text}<extra></extra>",
@@ -55,14 +54,14 @@ def draw_figure(data: SweepPayload) -> Any:
 
 
 def _at(layer: str | None) -> str:
-    return "" if layer is None else f" at {escape(clip(layer, 40)) or 'the model itself'}"
+    return "" if layer is None else f" at {shown(layer, 40) or 'the model itself'}"
 
 
 def _lay_out(figure: Any, data: SweepPayload) -> None:
     figure.update_layout(
         **TEMPLATE,
         height=440,
-        title={"text": f"{escape(data['title'])} over {data['what']}", "x": 0, "xref": "paper"},
+        title={"text": f"{shown(data['title'], 120)} over {data['what']}", "x": 0, "xref": "paper"},
         legend={"orientation": "h", "y": -0.22},
     )
     sizes = [row["size"] for row in data["rows"] if row["values"]["macs"] is not None]

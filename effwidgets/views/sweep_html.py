@@ -51,8 +51,9 @@ def _size(row: SizeRow, largest: dict[str, int], last: dict[str, str | None]) ->
     if row["values"]["macs"] is None:
         note = f'<span class="bad">Does not run.</span> <span class="q">{esc(clip(row["note"], 400))}</span>'
         return f'<tr>{head}<td class="w" colspan="{len(_SHOWN)}">{note}</td></tr>'
-    least, cells, peaks = "≥ " if row["least"] else "", [head], _peaks(row)
+    cells, peaks = [head], _peaks(row)
     for key in _SHOWN:
+        least = "≥ " * row["least"][key]
         value, at = row["values"][key], peaks.get(key)
         where = "" if at is None or (key in last and at == last[key]) else _where(at)  # said where it is another layer
         cells.append(f'<td class="n">{least}{amount(key, value)}{bar(share(value or 0, largest[key]))}{where}</td>')

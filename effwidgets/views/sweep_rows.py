@@ -6,6 +6,7 @@ from typing import Literal, TypedDict
 
 from effwidgets.records import Growth, Sweep, SweepPoint
 from effwidgets.units import shape_text
+from effwidgets.views.measures import at_least
 from effwidgets.views.wire import VERSION
 
 __all__ = ["COSTS", "GrowthRow", "LayerRow", "SizeRow", "SweepPayload", "growth_text", "payload"]
@@ -33,7 +34,8 @@ class SizeRow(TypedDict):
     values: dict[str, int | None]
     inference_peak_at: str | None
     training_peak_at: str | None
-    least: bool
+    least: dict[str, bool]
+    """Which values are at least what they say: each asks for what is missing in it."""
     note: str
 
 
@@ -109,7 +111,7 @@ def _row(point: SweepPoint) -> SizeRow:
         "values": {key: point.value(key) for key in COSTS},
         "inference_peak_at": None if memory is None else memory.inference_peak_at,
         "training_peak_at": None if memory is None else memory.training_peak_at,
-        "least": bool(point.uncounted),
+        "least": {key: at_least(key, point.uncounted, memory.hidden if memory else ()) for key in COSTS},
         "note": point.note,
     }
 
@@ -149,4 +151,4 @@ def _remark(growth: Growth) -> str:
 
 
 def _times(quantity: str) -> int:
-    return 2 if quantity in ("macs", "backward_macs") else 1
+    return 2 if quantity.endswith("macs") else 1

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
-from effwidgets.errors import UnknownNameError
 from effwidgets.records import Cost, Sweep, View
 from effwidgets.units import shape_text
-from effwidgets.views.sheet import Field, csv_text, escaped, frame, pipe_table
+from effwidgets.views.sheet import Field, checked, csv_text, escaped, frame, pipe_table
 from effwidgets.views.sweep_rows import COSTS, payload
 from effwidgets.views.words import amount
 
@@ -26,7 +25,7 @@ def columns_of(found: Sweep) -> list[Field]:
     return [
         Field(found.axis, "int", [point.size for point in points]),
         Field("inputs", "text", [" ".join("x".join(map(str, shape)) for shape in point.inputs) for point in points]),
-        *(Field(key, "float", [point.value(key) for point in points]) for key in _COSTS),
+        *(Field(key, "some_int", [point.value(key) for point in points]) for key in _COSTS),
         Field("inference_peak_at", "text", [None if one is None else one.inference_peak_at for one in memories]),
         Field("training_peak_at", "text", [None if one is None else one.training_peak_at for one in memories]),
         Field("uncounted_ops", "int", [sum(one.times for one in point.uncounted) for point in points]),
@@ -47,17 +46,13 @@ def draw_frame(found: Sweep) -> Any:
 
 
 def draw_markdown(found: Sweep, depth: int = 1, columns: Sequence[str] | None = None) -> str:
-    """Return a row for each size that runs, by ``columns``, and how each of them grows; a sweep has no ``depth``."""
-    del depth
-    keys = _USUAL if columns is None else tuple(columns)
-    for key in keys:
-        if key not in COSTS:
-            raise UnknownNameError("column", key, COSTS)
+    """Return a row for each size, by ``columns``, and how each of them grows; ``depth`` changes nothing in a sweep."""
+    keys = checked(depth, columns, COSTS, _USUAL)
     data = payload(found)
     formulas = {row["key"]: row["formula"] for row in data["growth"]}
     shapes = {point.size: ", ".join(map(shape_text, point.inputs)) for point in found.points}
     rows = [
-        [f"{row['size']:,}", shapes[row["size"]], *(_amount(key, row["values"][key]) for key in keys)]
+        [f"{row['size']:,}", shapes[row["size"]], *(amount(key, row["values"][key]) for key in keys)]
         for row in data["rows"]
     ]
     rows.append(["n", "", *(escaped(formulas.get(key, "")) for key in keys)])
@@ -65,10 +60,6 @@ def draw_markdown(found: Sweep, depth: int = 1, columns: Sequence[str] | None = 
     head = [data["axis"].capitalize(), "Input", *(titles[key] for key in keys)]
     lines = pipe_table(head, rows, [True, False, *(True for _ in keys)])
     return "\n".join([*lines, "", f"{escaped(data['title'])} over {data['what']}, {data['mode']}."]) + "\n"
-
-
-def _amount(key: str, value: int | None) -> str:
-    return amount("macs" if key.endswith("macs") else key, value)
 
 
 FRAME = View(shows=Sweep, medium="frame", draw=draw_frame, title="Sizes as a pandas table", default=True)

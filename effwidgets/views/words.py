@@ -86,16 +86,16 @@ def share(change: float, whole: float) -> float:
 
 
 def amount(key: str, value: float | None) -> str:
-    """Write a cost with its unit; MACs are shown as FLOPs = 2 x MACs.
+    """Write a cost with its unit; MACs, of whichever pass, are shown as FLOPs = 2 x MACs.
 
-    >>> amount("macs", 1_000_000), amount("param_bytes", 4_000), amount("params", None)
-    ('2.00 M', '4.00 kB', '–')
+    >>> amount("macs", 1_000_000), amount("backward_macs", 1_000_000), amount("param_bytes", 4_000)
+    ('2.00 M', '2.00 M', '4.00 kB')
     """
     if value is None:
         return "–"
     if key.endswith("_bytes"):
         return bytes_text(value)
-    return count_text(2 * value if key == "macs" else value)
+    return count_text(2 * value if key.endswith("macs") else value)
 
 
 def is_share(metric: str, values: Iterable[float | None]) -> bool:

@@ -189,18 +189,12 @@ def _memory(before: Profile, after: Profile) -> tuple[MemoryChange, ...]:
 
 def _four(found: Profile) -> dict[str, tuple[int | None, str | None]]:
     memory = found.memory
-    held: tuple[int | None, str | None] = (memory.param_bytes, _most(found, "param_bytes"))
+    held: tuple[int | None, str | None] = (memory.param_bytes, memory.param_at if memory.param_bytes else None)
     if not ran(found):
         return {quantity: held if quantity == "param_bytes" else (None, None) for quantity in FOUR}
     return {
         "param_bytes": held,
         "inference_peak_bytes": (memory.inference_peak_bytes, memory.inference_peak_at),
-        "saved_bytes": (memory.saved_bytes, _most(found, "saved_bytes")),
+        "saved_bytes": (memory.saved_bytes, memory.saved_at if memory.saved_bytes else None),
         "training_peak_bytes": (memory.training_peak_bytes, memory.training_peak_at),
     }
-
-
-def _most(found: Profile, quantity: str) -> str | None:
-    # The layer that holds most of a sum itself; the first of equals; none where there is nothing.
-    largest = max(found.layers, key=lambda layer: getattr(layer.self_cost, quantity))
-    return largest.name if getattr(largest.self_cost, quantity) else None

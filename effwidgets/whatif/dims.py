@@ -88,24 +88,31 @@ def dims_given(dims: Dims, places: tuple[Place, ...]) -> Following:
 
     Raises:
         UnknownNameError: an input that there is not.
-        InputError: a dimension that a tensor has not, or nothing at all.
+        InputError: a dimension that a tensor has not, none at all, or one of size 0.
     """
     if not isinstance(dims, Mapping) or not dims:
         raise InputError(f"dims is {dims!r:.60}; a mapping was expected, such as {{'input_ids': 1}} or {{0: (2, 3)}}.")
     known = {place.path: place for place in places}
     found: dict[str, tuple[int, ...]] = {}
-    reference = 0
     for key, given in dims.items():
         if str(key) not in known:
             raise UnknownNameError("tensor among the inputs", str(key), known)
         place = known[str(key)]
         chosen = given if isinstance(given, tuple) else (given,)
+        if not chosen:
+            raise InputError(
+                f"dims names no size of {place}; give one or several, such as 0 or (2, 3), or leave it out."
+            )
         for dim in chosen:
             if type(dim) is not int or not -len(place.shape) <= dim < len(place.shape):
                 raise InputError(f"{place} has no size {dim!r}; its sizes are numbered from 0.")
-        found[place.path] = tuple(dim % len(place.shape) for dim in chosen)
-        reference = reference or place.shape[found[place.path][0]]
-    return Following(reference=max(reference, 1), dims=found)
+        found[place.path] = tuple(dict.fromkeys(dim % len(place.shape) for dim in chosen))
+    path, (dim, *_) = next(iter(found.items()))
+    if not known[path].shape[dim]:
+        raise InputError(
+            f"Size {dim} of {known[path]} is 0, which nothing can follow; hand in inputs that are not empty."
+        )
+    return Following(reference=known[path].shape[dim], dims=found)
 
 
 def dims_of(axis: str, places: tuple[Place, ...], model: nn.Module) -> Following:

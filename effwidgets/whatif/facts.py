@@ -83,10 +83,11 @@ def _unlike(before: Profile, after: Profile) -> Iterator[str]:
     if (before.memory.training_peak_bytes is None) != (after.memory.training_peak_bytes is None):
         yield "Only one of the two knows the backward: profile both with backward=True to compare it."
     for which, found in (("first", before), ("second", after)):
-        if found.uncounted:
-            times = sum(one.times for one in found.uncounted)
-            some = f"{times} operation{'s' * (times != 1)} without a formula"
-            yield f"The {which} profile has {some}: at least, not exact."
+        for backward, where in ((False, ""), (True, " in its backward")):
+            times = sum(one.times for one in found.uncounted if one.backward == backward)
+            if times:
+                some = f"{times} operation{'s' * (times != 1)} without a formula{where}"
+                yield f"The {which} profile has {some}: at least, not exact."
         if found.latency is not None and found.latency.warning and timed:
             yield f"The {which} time is unsteady: {found.latency.warning}."
 

@@ -46,13 +46,18 @@ def resized_for_real(call: Call, following: Following, size: int) -> Call:
 def _changed(
     call: Call, following: Following, size: int, change: Callable[[Place, tuple[int, ...]], torch.Tensor]
 ) -> Call:
-    made: dict[int, torch.Tensor] = {}
+    # A tensor may be handed in twice and follow in one place only. Where it follows in both, it stays one: torch's
+    # attention takes another way where query and key are the same object.
+    made: dict[tuple[int, tuple[int, ...]], torch.Tensor] = {}
+    tensors = []
     for place in places_of(call):
-        if place.path in following.dims:
-            shape = _shape_at(place, following, size)
-            if shape != place.shape:
-                made[id(place.tensor)] = change(place, shape)
-    found: Call = map_tensors(call, lambda tensor: made.get(id(tensor), tensor))
+        shape = _shape_at(place, following, size) if place.path in following.dims else place.shape
+        key = (id(place.tensor), shape)
+        if key not in made:
+            made[key] = place.tensor if shape == place.shape else change(place, shape)
+        tensors.append(made[key])
+    rest = iter(tensors)  # both go through the call in the same order
+    found: Call = map_tensors(call, lambda _: next(rest))
     return found
 
 

@@ -184,7 +184,7 @@ def _made(make: InputsAt | None, size: int) -> Call:
 
 
 def _told(name: str, dims: tuple[int, ...]) -> str:
-    return f"{name}: size{'s' * (len(dims) > 1)} {', '.join(map(str, dims))}"
+    return f"{name}, dimension{'s' * (len(dims) > 1)} {', '.join(map(str, dims))}"
 
 
 def _point(size: int, asked: tuple[Call | None, str], found: Profile | None, shared: list[str]) -> SweepPoint:

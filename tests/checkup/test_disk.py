@@ -1,7 +1,10 @@
 """How many bytes a model takes as a file: against the files themselves."""
 
 import io
+import tracemalloc
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -11,12 +14,19 @@ from hypothesis import strategies as st
 from safetensors.torch import save_model
 from torch import nn
 
-from effwidgets.checkup.archive import saved_bytes
+from effwidgets.checkup.archive import _Counter, saved_bytes
 from effwidgets.checkup.disk import disk
-from effwidgets.errors import InputError
+from effwidgets.errors import InputError, UnknownNameError
 from effwidgets.records import DiskBytes
 from effwidgets.testing.untouched import state_of
 from effwidgets.testing.zoo import MODELS, specimen
+
+
+class Here(ThreadPoolExecutor):
+    """Does the work on this thread, where the default device of the caller holds."""
+
+    def map(self, function, *parts):
+        return map(function, *parts)
 
 
 def size_of(path):
@@ -59,6 +69,38 @@ def test_an_open_file_and_a_name_that_is_not_ascii_have_their_sizes():
     assert saved_bytes(state, "") == len(file.getvalue())
     torch.save(state, "größe.pt")
     assert saved_bytes(state, "größe.pt") == size_of("größe.pt")
+
+
+def test_to_count_a_small_piece_no_more_than_that_piece_is_copied():
+    counter = _Counter()
+    counter.write(bytes(4 << 20))
+    piece, copied = bytes(1000), 0
+    tracemalloc.start()
+    try:
+        for _ in range(100):
+            held, _ = tracemalloc.get_traced_memory()
+            tracemalloc.reset_peak()
+            counter.write(piece)
+            copied += tracemalloc.get_traced_memory()[1] - held
+    finally:
+        tracemalloc.stop()
+    # The pieces, and some objects around each; the end that is kept was 4 MB at each of them.
+    assert copied < 3 * 100 * len(piece)
+
+
+def test_of_what_is_counted_the_last_sixteen_megabytes_can_be_read():
+    counter = _Counter()
+    for start in range(24):
+        counter.write(bytes([start]) * (1 << 20))
+    counter.write(b"end")
+    counter.seek(-(16 << 20), io.SEEK_END)
+    assert counter.read() == (b"".join(bytes([start]) * (1 << 20) for start in range(8, 24)) + b"end")[3:]
+    counter.write(b"!")
+    counter.seek(-4, io.SEEK_END)
+    assert counter.read(3) + counter.read() == b"end!"
+    counter.seek(0)
+    with pytest.raises(OSError, match="not kept"):
+        counter.read(1)
 
 
 def test_each_tensor_is_compressed_as_the_entries_of_a_zip_archive_are():
@@ -156,6 +198,24 @@ def test_the_model_is_only_read():
     before = state_of(model)
     disk(model)
     assert before.differences(state_of(model)) == []
+
+
+def test_the_default_device_of_the_caller_changes_nothing():
+    model = nn.Linear(64, 64)
+    here = disk(model)
+    with pytest.MonkeyPatch.context() as patch:
+        # The package hands on a function of the same name as the module.
+        patch.setattr(import_module("effwidgets.checkup.disk"), "ThreadPoolExecutor", Here)
+        with torch.device("meta"):
+            assert disk(model) == here
+
+
+def test_what_is_not_drawn_is_refused_with_the_types_that_are():
+    found = disk(nn.Linear(2, 2))
+    with pytest.raises(UnknownNameError, match=r"There is no figure of 'DiskBytes'\. .*'Profile'"):
+        found.to_plotly()
+    with pytest.raises(UnknownNameError, match=r"There is no live view of 'DiskBytes'\. .*'Profile'"):
+        found.view()
 
 
 def test_the_record_survives_json_and_says_in_one_line_what_it_found():

@@ -4,6 +4,7 @@ import copy
 import math
 import random
 import threading
+from importlib import import_module
 
 import pytest
 import torch
@@ -13,12 +14,14 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional
 
+from effwidgets.checkup import activity
 from effwidgets.checkup.health import health
 from effwidgets.errors import InputError, ModelError
 from effwidgets.records import Health
 from effwidgets.testing.untouched import state_of
 from effwidgets.testing.zoo import MODELS, specimen
 
+NO_BACKWARD = "The loss depends on no parameter that asks for a gradient, so there was no backward."
 NEAR = 1e-5  # float32 sums of some thousand terms, taken in another order
 
 
@@ -208,6 +211,52 @@ def test_a_unit_counts_as_flat_where_its_output_is_within_a_thousandth_of_a_limi
         return  # on the border either answer is right
     flat = gap == 0 if hard else gap < 1e-3
     assert (found.dead + found.saturated == 1) is flat, (value, out)
+
+
+@given(st.sampled_from(["celu", "elu"]), st.floats(0.25, 8, width=32), st.floats(-60, 2, width=32))
+def test_an_exponential_unit_is_flat_where_its_slope_is_a_thousandth_whatever_its_alpha(name, alpha, value):
+    x = torch.full((3, 1), value)
+    unit = {"celu": nn.CELU, "elu": nn.ELU}[name](alpha)
+    found = health(unit, x).activities[0]
+    y = x.double().requires_grad_()
+    # The slope at minus infinity is 0, just below zero that of the exponential: 1, and alpha.
+    slope = torch.autograd.grad(unit(y).sum(), y)[0][0].item() / (alpha if name == "elu" else 1.0)
+    if value < 0 and abs(slope - 1e-3) < 1e-5:
+        return  # on the border either answer is right
+    assert (found.saturated == 1) is (value < 0 and slope < 1e-3), (alpha, value, slope)
+    assert found.dead == 0
+
+
+def test_a_clamp_by_a_tensor_is_no_activation_function_and_no_fault_of_the_model():
+    class Clamp(nn.Module):
+        def forward(self, x):
+            return torch.clamp(x, min=torch.zeros(3)) + x.clamp(0)
+
+    found = health(Clamp(), -torch.ones(5, 3))
+    assert [(one.function, one.dead) for one in found.activities] == [("clamp", 3)]
+    assert found.notes == (NO_BACKWARD,)
+
+
+def test_what_the_watch_cannot_look_at_is_a_note_and_no_error_of_the_model(monkeypatch):
+    def fail(*_args, **_kwargs):
+        raise RuntimeError("this class has no comparison")
+
+    monkeypatch.setitem(activity._FUNCTIONS, "relu", fail)
+    # The package hands on a function of the same name as the module.
+    monkeypatch.setattr(import_module("effwidgets.checkup.health"), "square", fail)
+    found = health(nn.Sequential(nn.ReLU()), torch.ones(2, 3, requires_grad=True))
+    assert [note for note in found.notes if "no comparison" in note] == [
+        "Layer '0': the inputs of relu could not be looked at (RuntimeError: this class has no comparison).",
+        "Layer '0': an output could not be looked at (RuntimeError: this class has no comparison).",
+        "The model itself: an output could not be looked at (RuntimeError: this class has no comparison).",
+    ]
+
+
+def test_the_default_device_of_the_caller_changes_nothing():
+    model, x = nn.Sequential(nn.Linear(4, 3), nn.Tanh()), torch.ones(5, 4)
+    here = health(model, x)
+    with torch.device("meta"):
+        assert health(model, x) == here
 
 
 def test_a_softmax_that_is_sure_of_every_row_is_saturated_and_one_with_many_keys_is_not():
@@ -448,3 +497,49 @@ def test_tied_weights_count_once_and_a_sparse_gradient_has_its_norm():
     dense[0].sparse = False
     found, other = (health(model, x, loss=lambda out: out.sum()).layer("0") for model in (sparse, dense))
     assert found.gradient_norm == pytest.approx(other.gradient_norm, rel=NEAR)
+
+
+@pytest.mark.filterwarnings("ignore:Sparse:UserWarning")
+@pytest.mark.parametrize("layout", ["sparse_coo", "sparse_csr", "sparse_csc"])
+def test_a_sparse_weight_of_each_layout_and_a_layer_that_returns_it_are_looked_at(layout):
+    class Mix(nn.Module):
+        def __init__(self):
+            super().__init__()
+            weight = torch.diag(torch.tensor([1.0, math.inf, 0.0, 3.0]))
+            self.weight = nn.Parameter(weight.to_sparse(layout=getattr(torch, layout)), requires_grad=False)
+            self.through = nn.Identity()
+            self.last = nn.Linear(4, 2)
+
+        def forward(self, x):
+            self.through(self.weight)
+            return self.last(x)
+
+    found = health(Mix(), torch.rand(3, 4))
+    assert found.layer("through").nonfinite_outputs == 1
+    assert found.layer("last").gradient == "present"
+    assert found.notes == ()
+
+
+def test_a_layer_that_the_forward_copies_takes_nothing_else_with_it():
+    copied = []
+
+    class Neighbour(nn.Module):
+        def __deepcopy__(self, memo):
+            copied.append("neighbour")
+            return Neighbour()
+
+    class Copies(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer, self.neighbour = nn.Linear(4, 3), Neighbour()
+
+        def forward(self, x):
+            copied.clear()  # of what was copied before the forward ran
+            twin = copy.deepcopy(self.layer)
+            seen.extend(copied)
+            return twin(x) + self.layer(x)
+
+    seen = []
+    found = health(Copies(), torch.rand(5, 4))
+    assert seen == []
+    assert found.layer("layer").calls == 1

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.utils import parametrizations, parametrize, prune
 
 from effwidgets.errors import InputError
-from effwidgets.profiling import sparsity_of, zeros_of
+from effwidgets.profiling import make_shadow, sparsity_of, zeros_of
 from effwidgets.records import Zeros
 from effwidgets.testing.untouched import state_of
 
@@ -73,6 +73,17 @@ def test_what_a_sparse_tensor_does_not_store_is_zero(layout):
     assert zeros_of(model) == {"weight": 22}
 
 
+@pytest.mark.filterwarnings("ignore:Sparse:UserWarning")
+def test_a_sparse_weight_under_a_mask_or_a_parametrization_is_said_to_be_under_it():
+    class Half(nn.Module):
+        def forward(self, weight):
+            return (weight * torch.tensor([1.0, 0.0])).to_sparse()
+
+    model = filled(nn.Linear(2, 3))
+    parametrize.register_parametrization(model, "weight", Half(), unsafe=True)
+    assert (found(model)["weight"].zeros, found(model)["weight"].source) == (3, "parametrization")
+
+
 def test_two_of_four_is_the_share_of_fours_along_the_inputs_with_two_zeros():
     rows = nn.Linear(8, 2, bias=False)
     channels = nn.Conv2d(4, 1, 2, bias=False)
@@ -89,6 +100,12 @@ def test_tied_weights_are_counted_once_and_those_on_meta_not():
     model = nn.Sequential(nn.Linear(4, 4, bias=False), nn.Linear(4, 4, bias=False), nn.Linear(4, 4, device="meta"))
     model[1].weight = model[0].weight
     assert list(zeros_of(model)) == ["0.weight"]
+
+
+def test_on_a_shadow_which_has_no_numbers_nothing_is_counted():
+    model = nn.Sequential(nn.Linear(8, 4), parametrizations.weight_norm(nn.Linear(4, 4)))
+    prune.random_unstructured(model[0], "weight", 0.5)
+    assert sparsity_of(make_shadow(model).model) == ()
 
 
 def test_the_model_is_left_as_it_was_while_it_trains():

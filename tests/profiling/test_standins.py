@@ -118,17 +118,36 @@ def test_sequences_are_packed_as_the_real_ones(mode, batch_first):
     assert made[1].tolist() == real[1].tolist() == [3, 2, 1, 1]
 
 
+def test_sequences_are_packed_whatever_the_default_device_of_the_caller_is(mode):
+    args = torch.zeros(4, 3, 5), torch.tensor([4, 2, 1]), False
+    with torch.device("xpu"):  # one that is not there refuses what is made on it
+        made = stand_in(mode, aten._pack_padded_sequence.default, *args)
+    assert made[1].tolist() == [3, 2, 1, 1]
+
+
 def test_what_values_decide_is_marked():
     assert {aten.index.Tensor, aten.masked_select.default, aten._pack_padded_sequence.default} == BY_VALUES
 
 
+LAYOUTS = {
+    "rows": torch.zeros(4, 3),
+    "turned rows": torch.zeros(3, 4).t(),
+    "signals": torch.zeros(2, 3, 7),
+    "turned signals": torch.zeros(2, 7, 3).transpose(1, 2),
+    "one signal of one": torch.zeros(1, 1, 3).transpose(1, 2),
+    "pictures": torch.zeros(2, 3, 4, 5),
+    "pictures, channels last": torch.zeros(2, 3, 4, 5).to(memory_format=torch.channels_last),
+    "turned pictures": torch.zeros(2, 3, 5, 4).transpose(2, 3),
+    "part of pictures": torch.zeros(2, 3, 4, 9)[..., ::2],
+    "volumes": torch.zeros(2, 3, 2, 4, 5),
+    "volumes, channels last": torch.zeros(2, 3, 2, 4, 5).to(memory_format=torch.channels_last_3d),
+}
+
+
 @pytest.mark.parametrize("train", [False, True])
-@pytest.mark.parametrize("shape", [(4, 3), (2, 3, 7), (2, 3, 4, 5), (2, 3, 2, 4, 5)])
-@pytest.mark.parametrize("last", [False, True])
-def test_a_batch_norm_returns_what_the_real_kernel_returns(shape, train, last):
-    given = torch.zeros(shape)
-    if last and len(shape) == 4:
-        given = given.to(memory_format=torch.channels_last)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_batch_norm_returns_what_the_real_kernel_returns(layout, train):
+    given = LAYOUTS[layout]
     stats = torch.zeros(3), torch.ones(3)
     args = (given, torch.ones(3), torch.zeros(3), *stats, train, 0.1, 1e-5)
     real = torch.ops.aten.native_batch_norm(*args)

@@ -58,4 +58,4 @@ def test_cost_and_score_are_those_of_the_second_minus_the_first():
     found = compare(candidate(1, macs=100, score=0.9), candidate(2, macs=40, score=0.8))
     assert found.change.macs == -60
     assert abs(found.scores[0].value + 0.1) < 1e-12
-    assert "−60 MACs" in str(found)
+    assert "−60 MACs, 0 params" in str(found)  # what did not change has no sign

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from torch import nn
 
 import effwidgets
-from effwidgets.errors import InputError, UnknownNameError
+from effwidgets.errors import InputError, ModelError, UnknownNameError
 from effwidgets.magics import effdl
 from effwidgets.records import Comparison, Plan, Step, Sweep, settings
 from effwidgets.session import session_of
@@ -86,6 +87,41 @@ def test_a_sweep_takes_a_function_of_the_size(model):
 def test_something_else_than_options_is_refused(model, x):
     with pytest.raises(InputError, match="options is int"):
         effwidgets.sweep(model, x, batch=2, options=3)
+
+
+def test_a_preview_asks_for_the_second_opinion_where_apply_does(model, x, monkeypatch):
+    step = Step(transform="channel_prune", layers=("conv1",), settings=settings(channels=8))
+    assert effwidgets.preview(model, step, x).change.params < 0
+    monkeypatch.setattr("effwidgets.profiling.opinion._theirs", lambda *_: frozenset({("head", "in", 1)}))
+    found, applied = effwidgets.preview(model, step, x), effwidgets.apply(model, step, x)
+    assert len(applied.skipped) == 1
+    assert found.change == applied.profile.cost - applied.before.cost
+    assert any("torch-pruning" in warning for warning in found.warnings)
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        effwidgets.profile,
+        effwidgets.reconcile,
+        effwidgets.health,
+        lambda model, x: effwidgets.sweep(model, x, batch=(1, 2)),
+        lambda model, x: effwidgets.preview(model, STEP, x),
+    ],
+    ids=["profile", "reconcile", "health", "sweep", "preview"],
+)
+def test_every_verb_remembers_a_call_that_ran_and_none_that_did_not(model, x, verb):
+    session = session_of(model)
+    with contextlib.suppress(ModelError):
+        verb(model, x[:, :2])
+    assert session.seen is None
+    verb(model, x)
+    assert session.seen.args[0] is x
+
+
+def test_a_sweep_of_a_function_has_no_call_to_remember(model):
+    effwidgets.sweep(model, lambda n: torch.zeros(n, 3, 6, 6), sizes=(1, 2))
+    assert session_of(model).seen is None
 
 
 @pytest.fixture

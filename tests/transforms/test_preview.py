@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from effwidgets.errors import InputError, UnknownNameError
 from effwidgets.profiling.profile import profile
 from effwidgets.records import Cost, Plan, Site, Step
 from effwidgets.testing.contracts import settings_of
@@ -44,3 +45,24 @@ def test_a_preview_looks_at_the_model_itself_and_leaves_it_alone():
     done = preview(model, Plan(steps=(step,)), inputs)
     assert before.differences(state_of(model)) == []
     assert done.layer("2").change.params == 4 * (32 + 32) - 32 * 32
+
+
+def test_a_group_that_torch_pruning_bars_is_left_out_of_the_preview_as_of_what_is_applied(monkeypatch):
+    found = specimen("residual")
+    model, inputs = found.build(), found.inputs()
+    plan = Plan(steps=(Step(transform="channel_prune", layers=("block1.conv1",), settings=(("channels", 4),)),))
+    assert preview(model, plan, inputs).change.params < 0
+    odd = frozenset({("head", "in", 1)})
+    monkeypatch.setattr("effwidgets.profiling.opinion._theirs", lambda *_: odd)
+    shown, applied = preview(model, plan, inputs), apply(model, plan, inputs)
+    assert "torch-pruning's dependency graph and ours differ" in applied.skipped[0].reason
+    assert any("torch-pruning's dependency graph and ours differ" in warning for warning in shown.warnings)
+    assert shown.change == applied.profile.cost - applied.before.cost == Cost()
+
+
+def test_a_plan_that_names_what_there_is_not_is_refused_before_anything_is_run():
+    found = specimen("perceptron")
+    unknown = Plan(steps=(Step(transform="low_rank", layers=("nowhere",), settings=(("rank", 4),)),))
+    for plan, error in ((unknown, UnknownNameError), (unknown.steps, InputError)):
+        with pytest.raises(error):
+            preview(found.build(), plan, "no inputs")

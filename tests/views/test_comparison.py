@@ -4,8 +4,9 @@ import dataclasses
 
 import pytest
 
-from effwidgets.records import VIEWS, Comparison, Cost, Latency, LayerProfile, Profile, settings
+from effwidgets.records import VIEWS, Comparison, Cost, Latency, LayerProfile, Profile, Uncounted, settings
 from effwidgets.testing.contracts import ViewContract
+from effwidgets.units import count_text
 from effwidgets.views import comparison as view
 from effwidgets.views.comparison_rows import ComparisonPayload
 from effwidgets.whatif.comparison import compare
@@ -93,6 +94,35 @@ def test_the_text_shows_before_after_change_and_a_bar_to_either_side(found):
     assert "≥" in lines["FLOPs (2 × MACs)"]  # one operation of the block has no formula
     assert "≥" not in lines["Inference peak"]  # what it returns is seen all the same
     assert "the total is at least this" in text
+
+
+def test_the_backward_is_shown_in_flops_which_are_twice_its_macs(found):
+    said = [count_text(2 * side.cost.backward_macs) for side in (found.before, found.after)]
+    line = next(line for line in view.TEXT.draw(found).splitlines() if line.startswith("Backward FLOPs"))
+    page, paper = view.HTML.draw(found), found.to_markdown()
+    assert all(text in line for text in said)
+    assert all(text in page.split("Backward FLOPs")[1].split("</tr>")[0] for text in said)
+    assert all(text in paper.split("Backward FLOPs")[1].split("\n")[0] for text in said)
+
+
+def test_each_total_is_at_least_for_what_is_missing_in_it_alone(profile):
+    fft = Uncounted(op="fft", times=1, layer="")
+    lone = {
+        "forward": dataclasses.replace(profile, uncounted=(fft,)),
+        "backward": dataclasses.replace(profile, uncounted=(dataclasses.replace(fft, backward=True),)),
+        "memory": dataclasses.replace(
+            profile, uncounted=(), memory=dataclasses.replace(profile.memory, hidden=("block",))
+        ),
+    }
+    whole = dataclasses.replace(profile, uncounted=())
+    marked = {
+        name: {row["key"] for row in view.payload(compare(whole, one))["totals"] if row["after_least"]}
+        for name, one in lone.items()
+    }
+    assert marked["forward"] == {"macs", "elementwise_ops", "moved_bytes"}
+    assert marked["backward"] == {"backward_macs"}
+    assert marked["memory"] == {"inference_peak_bytes", "saved_bytes", "training_peak_bytes"}
+    assert not view.payload(compare(whole, whole))["least"]
 
 
 def test_two_equal_profiles_say_that_no_layer_differs_in_every_medium(profile):

@@ -12,7 +12,7 @@ from effwidgets.errors import InputError, UnknownNameError
 from effwidgets.profiling import parameters_only
 from effwidgets.records import Latency, LayerProfile
 from effwidgets.testing.zoo import specimen
-from effwidgets.views.measures import MEASURES
+from effwidgets.views.measures import MEASURES, values_of
 from effwidgets.views.roles import ROLES
 
 COUNTED = [key for key in MEASURES if key not in ("latency_s", "flops")]
@@ -65,6 +65,16 @@ def test_flops_are_twice_the_macs_and_the_title_says_so(profile):
     assert "(2 × MACs)" not in macs.layout.title.text
 
 
+def test_a_title_says_at_least_only_of_what_is_missing_in_its_own_measure(profile):
+    later = tuple(dataclasses.replace(one, backward=True) for one in profile.uncounted)
+    whole = dataclasses.replace(profile, uncounted=later)
+    assert "at least" not in whole.to_plotly("treemap", by="flops").layout.title.text
+    assert "at least" in whole.to_plotly("treemap", by="backward_macs").layout.title.text
+    assert "at least" not in profile.to_plotly("treemap", by="saved_bytes").layout.title.text
+    hidden = dataclasses.replace(whole, memory=dataclasses.replace(whole.memory, hidden=("fc",)))
+    assert "at least" in hidden.to_plotly("treemap", by="saved_bytes").layout.title.text
+
+
 def test_names_are_chosen_by_their_end_and_unknown_ones_are_answered(profile):
     assert profile.to_plotly("layers_icicle").data[0].type == profile.to_plotly("icicle").data[0].type == "icicle"
     with pytest.raises(UnknownNameError, match="layers_treemap"):
@@ -91,6 +101,25 @@ def test_time_is_drawn_whether_leaves_alone_or_all_layers_were_timed(profile, ev
     assert found[""] == (1.0 if everywhere else 0.875)
     assert found["block"] == (0.375 if everywhere else 0.25)
     assert found["block.conv2"] == 0.25
+
+
+def test_own_time_is_what_was_measured_and_row_0_has_what_no_layer_was_timed_with(timed):
+    [trace] = timed.to_plotly("icicle", by="latency_s").data
+    found = {timed.layers[int(row)].name: value for row, value in zip(trace.ids, trace.values, strict=True)}
+    # bn1 as slow as all of the block: medians need not nest, so block minus its children is not its own time.
+    odd = [
+        dataclasses.replace(one, latency=dataclasses.replace(one.latency, median_s=0.0001))
+        if one.name == "block"
+        else one
+        for one in timed.layers
+    ]
+    own = values_of(dataclasses.replace(timed, layers=tuple(odd)), "latency_s")
+    by_name = {one.name: value for one, value in zip(timed.layers, own, strict=True)}
+    assert by_name["block"] == 0.00005
+    assert sum(own) == pytest.approx(0.002, rel=1e-12)
+    assert by_name[""] == pytest.approx(0.0006, rel=1e-9)  # 2.0 ms less 1.4 ms of the layers
+    assert found["block"] == pytest.approx(0.0008, rel=1e-12)
+    assert found[""] == pytest.approx(0.002, rel=1e-12)
 
 
 def test_before_a_run_areas_are_parameters():

@@ -50,6 +50,24 @@ def test_the_caption_says_the_convention_the_input_and_what_is_missing(profile):
     assert "≥" not in counted
 
 
+def test_each_column_is_at_least_for_what_is_missing_in_it_alone(profile):
+    fft = profile.uncounted[0]
+    columns = ["params", "macs", "backward_macs", "output_bytes", "saved_bytes"]
+
+    def marked(**more):
+        text = dataclasses.replace(profile, **more).to_markdown(columns=columns)
+        total = rows(text)[-1]
+        return {key for key, cell in zip(columns, total[1:], strict=True) if "≥" in cell}, text.splitlines()[-1]
+
+    forward, said = marked(uncounted=(fft,))
+    assert (forward, "The totals are at least" in said) == ({"macs"}, True)
+    backward, said = marked(uncounted=(dataclasses.replace(fft, backward=True),))
+    assert (backward, "The totals are at least" in said) == ({"backward_macs"}, False)
+    assert "The work of the backward is at least what it says" in said
+    hidden, said = marked(uncounted=(), memory=dataclasses.replace(profile.memory, hidden=("fc",)))
+    assert (hidden, "hidden in fc" in said) == ({"saved_bytes"}, True)
+
+
 def test_work_of_the_model_itself_has_a_row_so_that_the_sum_holds():
     model, x = specimen("raw_parameter").build(), specimen("raw_parameter").inputs()
     text = effwidgets.profile(model, x).to_markdown(columns=["macs"])

@@ -117,7 +117,7 @@ def test_a_path_that_cannot_be_written_is_refused(profile, path, tmp_path, monke
 
 def test_a_record_without_a_table_says_which_have_one():
     found = effwidgets.disk(torch.nn.Linear(2, 2))
-    with pytest.raises(UnknownNameError, match="figure of DiskBytes"):
+    with pytest.raises(UnknownNameError, match="figure of 'DiskBytes'"):
         found.to_plotly()
     health = effwidgets.health(torch.nn.Linear(2, 2), torch.rand(4, 2))
     with pytest.raises(UnknownNameError, match=r"tree of 'Health'.*'Profile'"):

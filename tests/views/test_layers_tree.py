@@ -103,6 +103,15 @@ def test_it_says_the_convention_and_what_is_missing(profile):
     assert "Not counted, so FLOPs are at least this: aten.fft_rfft." in text
 
 
+def test_flops_and_saved_bytes_are_at_least_each_for_what_is_missing_in_it_alone(profile):
+    later = tuple(dataclasses.replace(one, backward=True) for one in profile.uncounted)
+    text = dataclasses.replace(profile, uncounted=later).tree()
+    assert "at least" not in text  # the forward is whole
+    hidden = dataclasses.replace(profile, uncounted=later, memory=dataclasses.replace(profile.memory, hidden=("fc",)))
+    assert "· 7.96 M FLOPs" in hidden.tree()
+    assert "at least 242 kB saved for backward" in " ".join(hidden.tree().split())
+
+
 def test_a_console_shows_it_without_quotes(blocks):
     tree = blocks.tree()
     assert repr(tree) == str(tree)

@@ -21,6 +21,16 @@ def layer(name, ours, theirs, *items, **more):
     return PeerLayer(layer=name, ours=ours, theirs=theirs, items=items, **more)
 
 
+def test_one_line_says_how_many_reasons_there_are_in_whole_words(found):
+    said = repr(found)
+    assert "fvcore 1.82 G, for 2 reasons" in said
+    assert "flop_counter 1.81 G, the same" in said
+    whole = dataclasses.replace(found.peers[0].layers[0], items=found.peers[0].layers[0].items[:1])
+    one = dataclasses.replace(found.peers[0], layers=(whole,))
+    assert repr(dataclasses.replace(found, peers=(one,))).count("for 1 reason") == 1
+    assert "reasons" not in repr(dataclasses.replace(found, peers=(one,)))
+
+
 @pytest.fixture
 def found() -> Reconciliation:
     fvcore = PeerCount(

@@ -39,7 +39,7 @@ def found(stranger: str) -> Sweep:
     return Sweep(
         model="LittleGpt",
         axis="sequence",
-        changed=("input_ids: size 1",),
+        changed=("input_ids, dimension 1",),
         dtype="float32",
         train=False,
         points=points,
@@ -66,7 +66,7 @@ def test_formulas_of_work_are_those_of_flops_which_are_twice_the_macs(found):
 
 def test_the_text_says_each_size_its_growth_and_why_one_does_not_run(found):
     text = view.TEXT.draw(found)
-    assert "LittleGpt over the length of the sequence · input_ids: size 1" in text
+    assert "LittleGpt over the length of the sequence · input_ids, dimension 1" in text
     row = next(line for line in text.splitlines() if line.lstrip().startswith("128 "))
     assert "2.12 M" in row  # 2 × (64 × 128² + 100 × 128)
     assert "At 1,024: block." in text
@@ -81,6 +81,27 @@ def test_what_was_not_counted_makes_the_numbers_at_least(found, stranger):
     assert "≥ 537 k" in view.TEXT.draw(some)
     assert "≥ 537 k" in view.HTML.draw(some)
     assert "≥" not in view.TEXT.draw(found)
+
+
+def test_each_number_of_a_size_is_at_least_for_what_is_missing_in_it_alone(found, stranger):
+    fft = Uncounted(op="fft", times=1, layer="")
+    hidden = point(64, stranger)
+    assert hidden.memory is not None
+    hidden = dataclasses.replace(hidden, memory=dataclasses.replace(hidden.memory, hidden=("fc",)))
+    points = (
+        point(64, stranger, uncounted=(fft,)),
+        point(64, stranger, uncounted=(dataclasses.replace(fft, backward=True),)),
+        hidden,
+    )
+    rows = view.payload(dataclasses.replace(found, points=points))["rows"]
+    marked = [{key for key, least in row["least"].items() if least} for row in rows]
+    assert marked[0] == {"macs", "elementwise_ops", "moved_bytes"}
+    assert marked[1] == {"backward_macs"}
+    assert marked[2] == {"inference_peak_bytes", "saved_bytes", "training_peak_bytes"}
+    for drawn in (view.TEXT.draw, view.HTML.draw):
+        alone = drawn(dataclasses.replace(found, points=(hidden,)))
+        assert "≥ 64.0 kB" in alone  # the inference peak
+        assert "≥ 537 k" not in alone  # the work is whole
 
 
 def test_the_layer_of_a_peak_is_named_again_only_where_it_is_another(found, markup):

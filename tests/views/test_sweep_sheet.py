@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 
 import pytest
@@ -27,6 +28,16 @@ def test_a_sweep_is_a_table_with_a_row_for_each_size_and_gaps_where_the_model_do
     assert table.attrs["growth"]["macs"] == "32·n"
     rows = list(csv.DictReader(io.StringIO(sizes.to_csv())))
     assert [row["macs"] for row in rows] == ["32", "64", "96", ""]
+
+
+def test_whole_numbers_stay_whole_past_two_to_the_53_beside_a_gap(sizes):
+    odd = 2**60 + 1  # a float would give 2^60
+    whole = next(point for point in sizes.points if point.cost is not None)
+    large = dataclasses.replace(whole, cost=dataclasses.replace(whole.cost, macs=odd))
+    table = dataclasses.replace(sizes, points=(large, sizes.points[-1])).to_pandas()
+    assert str(table["macs"].dtype) == "Int64"
+    assert int(table["macs"][0]) == odd
+    assert bool(table["macs"].isna()[1])
 
 
 def test_a_sweep_in_markdown_ends_with_the_formulas(sizes):

@@ -173,6 +173,15 @@ def test_the_four_memory_numbers_name_the_layer_responsible_before_and_after():
     assert peak.change == peak.after - peak.before
 
 
+def test_the_layers_responsible_are_those_of_the_profiles_and_of_nothing_nobody():
+    empty = looked(net(nn.ReLU(), nn.ReLU()))
+    full = looked(net(nn.Linear(8, 8), nn.Linear(8, 64)))
+    named = dataclasses.replace(full, memory=dataclasses.replace(full.memory, param_at="here", saved_at="there"))
+    found = {change.quantity: change for change in compare(empty, named).memory}
+    assert (found["param_bytes"].before_at, found["param_bytes"].after_at) == (None, "here")
+    assert found["saved_bytes"].after_at == "there"
+
+
 def test_parameters_alone_are_compared_with_a_warning_and_without_other_memory():
     model = net(nn.Linear(8, 8))
     found = compare(parameters_only(model), looked(model))

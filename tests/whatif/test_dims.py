@@ -142,6 +142,19 @@ def test_what_the_caller_says_is_checked():
             dims_given(wrong, places)
 
 
+def test_a_size_that_is_named_twice_follows_once():
+    places = places_of(Call((floats(2, 3),)))
+    assert dims_given({0: (1, -1)}, places).dims == {"0": (1,)}
+
+
+def test_sizes_of_nothing_are_refused_as_they_are_where_they_are_found():
+    places = places_of(Call((floats(0, 3), floats(4))))
+    with pytest.raises(InputError, match=r"Size 0 of input 0 .* is 0"):
+        dims_given({0: 0, 1: 0}, places)
+    with pytest.raises(InputError, match="dims names no size of input 1"):
+        dims_given({1: ()}, places)
+
+
 def test_an_empty_batch_is_refused():
     with pytest.raises(InputError, match="is 0"):
         found("batch", floats(0, 3))

@@ -166,14 +166,36 @@ def test_the_model_and_the_random_state_are_untouched_and_every_size_starts_anew
     assert found.growth_of("macs").formula() == "32·n"  # the cache of a size is counted at that size, and fits it
 
 
+class Pair(nn.Module):
+    """Does work where both inputs are one tensor, as torch's attention asks."""
+
+    def forward(self, one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        return one @ torch.ones(3, 3) if one is other else one + 1
+
+
 def test_the_caller_says_what_follows_by_name_or_by_a_function():
     model = nn.Bilinear(3, 5, 2)
     inputs = (torch.zeros(4, 3), torch.zeros(4, 5))
     by_name = sweep(model, inputs, Axis(name="size", sizes=(1, 2, 3), dims={0: 0, 1: 0}))
     by_function = sweep(model, lambda n: (torch.zeros(n, 3), torch.zeros(n, 5)), Axis(name="size", sizes=(1, 2, 3)))
     assert by_name.points == by_function.points
-    assert by_name.changed == ("input 0: size 0", "input 1: size 0")
+    assert by_name.changed == ("input 0, dimension 0", "input 1, dimension 0")
     assert by_function.changed == ()
+
+
+def test_a_tensor_that_is_handed_in_twice_follows_where_it_is_said():
+    x = torch.zeros(2, 3)
+    found = sweep(Pair(), (x, x), Axis(name="size", sizes=(2, 4), dims={0: 0}))
+    assert [point.inputs for point in found.points] == [((2, 3), (2, 3)), ((4, 3), (2, 3))]
+
+
+def test_a_tensor_that_is_handed_in_twice_and_follows_twice_stays_one():
+    x = torch.zeros(2, 3)
+    both = Axis(name="size", sizes=(4,), dims={0: 0, 1: 0})
+    [point] = sweep(Pair(), (x, x), both).points
+    assert (point.inputs, point.cost.macs) == (((4, 3), (4, 3)), 4 * 3 * 3)
+    [point] = sweep(Pair(), (x, x.clone()), both).points
+    assert point.cost.macs == 0
 
 
 def test_a_function_that_fails_is_told_with_the_size():
@@ -230,6 +252,16 @@ def test_the_largest_size_within_a_budget_is_looked_up_and_reckoned():
             found.largest(**wrong)
     with pytest.raises(UnknownNameError, match="training_bytes"):
         found.largest(train_bytes=3)
+
+
+@pytest.mark.parametrize(
+    "wrong", [None, [1], (1,), True, float("nan"), float("inf"), -1, -0.5, "-3", 1j, "many", 10**400]
+)
+def test_a_budget_that_is_no_number_from_zero_on_is_refused(wrong):
+    found = sweep(nn.Linear(8, 4), torch.zeros(1, 8), Axis(name="batch", sizes=(1, 2, 4, 8)))
+    with pytest.raises(InputError, match="number"):
+        found.largest(macs=wrong)
+    assert found.largest(macs=0).size is None
 
 
 def test_nothing_is_reckoned_past_a_size_at_which_the_model_fails():
