@@ -147,11 +147,21 @@ def _follow_up(flow: Flow, passing: CountingPass, outputs: Any, findings: Findin
         try:
             flow.end(outputs)
             findings.groups = tuple(flow.groups())
+            if not findings.groups and _might_couple(findings.recorder):
+                findings.notes.append(
+                    "No layer's channels could be followed: the weights are cast or computed before they are used "
+                    "(autocast, a parametrization)."
+                )
         except Exception as error:  # noqa: BLE001  anybody's outputs
             passing.flow_error = error
     if passing.flow_error is not None:
         findings.groups = ()
         findings.notes.append(unknown(passing.flow_error))
+
+
+def _might_couple(recorder: Recorder) -> bool:
+    ran = (module for name, module in recorder.tree.modules.items() if recorder.tallies[name].calls)
+    return sum(isinstance(module, nn.Linear | nn.modules.conv._ConvNd) for module in ran) > 1
 
 
 def _look_forward(

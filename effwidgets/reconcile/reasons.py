@@ -62,6 +62,7 @@ _MAKES: Final = {
     **dict.fromkeys(("lstm", "gru", "rnn_tanh", "rnn_relu", "mkldnn_rnn_layer", "_cudnn_rnn"), _RECURRENT),
     **dict.fromkeys(("mkldnn_rnn_layer_backward", "_cudnn_rnn_backward"), _RECURRENT),
     "_convolution_mode": frozenset({"convolution", "_convolution", "mkldnn_convolution", "cudnn_convolution"}),
+    "linear": _PRODUCTS,  # three projections of one tensor run as one product; a trace keeps them apart
     "cdist": frozenset({"_cdist_forward", "_euclidean_dist", *_PRODUCTS}),
     "pdist": frozenset({"_pdist_forward"}),
     "bilinear": frozenset({"_trilinear", *_PRODUCTS}),

@@ -272,3 +272,19 @@ def test_a_resnet18_is_grouped_and_profiles_without_groups_have_none():
     assert len(seen.groups) == 13
     assert [group.channels for group in seen.groups if group.obstacle] == [1000]
     assert profile(resnet18(), torch.zeros(1, 3, 64, 64), options=ProfileOptions(groups=False)).groups == ()
+
+
+def test_weights_that_are_cast_on_the_way_are_not_followed_and_a_note_says_so():
+    class Cast(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Linear(4, 8), nn.Linear(8, 2)
+
+        def forward(self, x):
+            with torch.autocast("cpu", torch.bfloat16):
+                return self.b(self.a(x))
+
+    seen = profile(Cast(), torch.zeros(2, 4))
+    assert seen.groups == ()
+    assert "autocast" in seen.notes[-1]
+    assert seen.cost.macs == 2 * (32 + 16)

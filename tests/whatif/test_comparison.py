@@ -232,7 +232,10 @@ def test_the_time_is_compared_where_both_have_it():
 def test_what_was_not_counted_on_either_side_is_said():
     one = looked(net(nn.Linear(8, 8)))
     least = dataclasses.replace(one, uncounted=(Uncounted(op="fft", times=3, layer="0"),))
-    assert "The second profile has 3 operations without a formula" in compare(one, least).warnings[0]
+    assert "The second profile has 3 operations without a formula: at least" in compare(one, least).warnings[0]
+    later = dataclasses.replace(one, uncounted=(Uncounted(op="fft", times=1, layer="0", backward=True),))
+    [said] = compare(later, one).warnings
+    assert said == "The first profile has 1 operation without a formula in its backward: at least, not exact."
 
 
 def test_only_one_with_a_backward_is_said():
