@@ -84,9 +84,26 @@ def _look_at_shadow(model: nn.Module, call: Call, values: Values, findings: Find
         another = pass_after(kind, error)
         if another is None:
             findings.notes.append(_no_backward(error))
-            _look_forward(model, call, values, findings, kind)
+            _climb_forward(model, call, values, findings, kind)
             return
         kind = another
+
+
+def _climb_forward(model: nn.Module, call: Call, values: Values, findings: Findings, kind: type[CountingPass]) -> None:
+    """Run a shadow without gradients, in the first way that its operations allow."""
+    while True:
+        try:
+            _look_forward(model, call, values, findings, kind)
+        except EffError:
+            raise
+        except Exception as error:
+            another = pass_after(kind, error)
+            if another is None:
+                raise
+            findings.recorder.forget()
+            kind = another
+        else:
+            return
 
 
 def _look_at_once(  # noqa: PLR0913, PLR0917  what look() was given, and how

@@ -169,9 +169,20 @@ def pass_after(kind: type[CountingPass], error: Exception) -> type[CountingPass]
     """Return the kind of pass to try after ``kind`` failed with ``error``; None when the failure is the model's own."""
     if kind is not HigherPass and "HigherOrderOperator" in str(error):
         return HigherPass
-    if kind is CountingPass and type(error).__module__.startswith("torch._dynamo"):
+    if kind is CountingPass and _of_compiler(error):
         return CompiledPass
     return None
+
+
+def _of_compiler(error: Exception) -> bool:
+    if type(error).__module__.startswith("torch._dynamo"):
+        return True
+    frame = error.__traceback__
+    while frame is not None:
+        if frame.tb_frame.f_globals.get("__name__") == "torch._dynamo.convert_frame":
+            return True
+        frame = frame.tb_next
+    return False
 
 
 class _Kept:

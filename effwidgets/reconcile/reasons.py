@@ -109,7 +109,7 @@ def makes(theirs: str, ours: str) -> bool:
     if theirs.startswith("_scaled_dot_product"):
         return ours.startswith("_scaled_dot_product") or ours in _PRODUCTS
     if ours.startswith("_scaled_dot_product"):
-        return theirs in _PRODUCTS
+        return theirs in _PRODUCTS - {"linear"}  # two activations are multiplied: no layer's weight
     return theirs == ours or ours in _MAKES.get(theirs, ()) or (ours in _RECURRENT and theirs in _PRODUCTS)
 
 

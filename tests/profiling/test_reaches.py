@@ -230,3 +230,39 @@ def test_an_interrupt_outside_of_a_profile_is_what_it_was():
         _thread.interrupt_main()
         for _ in range(1000):
             pass
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+def test_flex_attention_that_is_trained_is_counted_though_a_processor_has_no_backward_of_it():
+    from torch.nn.attention.flex_attention import flex_attention
+
+    class Flex(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(8, 8)
+
+        def forward(self, x):
+            q = self.linear(x)[None, None]
+            return flex_attention(q, q, q)
+
+    seen = profile(Flex(), torch.zeros(16, 8))
+    assert seen.cost.macs == 16 * 64 + 2 * 16 * 16 * 8
+    assert seen.uncounted == ()
+    assert "With gradients" in seen.notes[0]
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_a_compiled_function_inside_a_forward_is_counted_as_it_is_written(training):
+    product = torch.compile(lambda x, w: torch.relu(x @ w), backend="eager")
+
+    class Calls(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(8, 8))
+            self.linear = nn.Linear(8, 8)
+
+        def forward(self, x):
+            return product(self.linear(x), self.weight)
+
+    seen = profile(Calls(), X, options=ProfileOptions(train=training))
+    assert (seen.cost.macs, seen.cost.backward_macs, seen.notes) == (2 * 4 * 64, 3 * 4 * 64, ())

@@ -99,6 +99,13 @@ def test_fused_work_in_parts_is_the_same_only_if_the_sums_are():
     assert found(ours, side([line("bmm", 60, 60), line("bmm", 39, 39)])) == {("", UNEXPLAINED, ""): 1}
 
 
+def test_projections_that_run_as_one_product_are_the_same_and_the_attention_beside_them_is_no_part_of_that():
+    ours = [line("mm", 300), line("_scaled_dot_product_flash_attention_for_cpu", 50)]
+    three = [line("linear", 100, 100)] * 3
+    other = side(three, missing=[("", ["aten::scaled_dot_product_attention"])])
+    assert found(ours, other) == {("", "fused_attention", "scaled_dot_product_attention"): 50}
+
+
 def test_scores_that_are_computed_again_explain_exactly_themselves():
     op = "_scaled_dot_product_flash_attention_for_cpu_backward"
     ours = [line(op, 100, backward=True, again=20)]
