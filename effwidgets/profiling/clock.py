@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 
 from effwidgets.profiling.dice import Dice
-from effwidgets.profiling.failures import others_may_draw, python_random_kept
+from effwidgets.profiling.failures import python_random_kept
 
 __all__ = ["Clock", "same_random"]
 
@@ -90,7 +91,7 @@ class Clock:
 def same_random(clock: Clock) -> Iterator[None]:
     """Put the random states back afterwards: also in eval mode, as some forwards draw numbers whatever the mode."""
     # Each run draws the same numbers, so each takes the same way; what repeats draw, the run does not miss.
-    if not others_may_draw():
+    if threading.current_thread() is threading.main_thread():
         with python_random_kept(), torch.random.fork_rng(devices=clock.cuda):
             yield
     else:

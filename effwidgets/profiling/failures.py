@@ -83,8 +83,8 @@ def real_stand_in(model: nn.Module, call: Call) -> Iterator[tuple[nn.Module, Cal
 
 @contextmanager
 def _own_random(model: nn.Module) -> Iterator[None]:
-    if others_may_draw():
-        with Dice():
+    if threading.current_thread() is not threading.main_thread():
+        with Dice():  # the states belong to the whole process: putting them back would disturb who draws meanwhile
             yield
         return
     devices = sorted({tensor.device.index or 0 for tensor in model.parameters() if tensor.is_cuda})
@@ -111,8 +111,11 @@ def python_random_kept() -> Iterator[None]:
             numpy.random.set_state(other)
 
 
-# Threads of a notebook's kernel draw no numbers that a training would miss.
-_SERVING = ("ipykernel", "IPython", "zmq", "tornado", "traitlets", "asyncio", "debugpy", "_pydevd", "jupyter", "tqdm")
+# Threads of a notebook's kernel draw no numbers that a training would miss; ours draw from generators of their own.
+_SERVING = (
+    *("effwidgets.", "ipykernel", "IPython", "zmq", "tornado", "traitlets", "asyncio", "debugpy", "_pydevd"),
+    *("jupyter", "tqdm", "execnet", "distributed", "dask"),
+)
 
 
 def others_may_draw() -> bool:
@@ -127,6 +130,8 @@ def others_may_draw() -> bool:
 
 
 def _serves(thread: threading.Thread) -> bool:
+    if isinstance(thread, threading._DummyThread):  # begun outside of Python's own door: by a library
+        return True
     target = getattr(thread, "_target", None)
     makers = (type(thread).__module__, getattr(target, "__module__", None) or "")
     return any(maker.startswith(_SERVING) for maker in makers)
