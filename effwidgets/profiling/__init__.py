@@ -5,7 +5,6 @@ from effwidgets.profiling.calls import Call, Inputs, as_call, batch_of, run, sha
 from effwidgets.profiling.coupling import groups_of
 from effwidgets.profiling.profile import ProfileOptions, parameters_only, profile, profile_shadow
 from effwidgets.profiling.shadow import Shadow, make_shadow, share
-from effwidgets.profiling.sparsity import sparsity_of, zeros_of
 
 __all__ = [
     "Call",
@@ -23,6 +22,4 @@ __all__ = [
     "run",
     "shapes_of",
     "share",
-    "sparsity_of",
-    "zeros_of",
 ]

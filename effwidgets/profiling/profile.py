@@ -14,13 +14,11 @@ from effwidgets.profiling.calls import Call, Inputs, as_call, shapes_of, tensors
 from effwidgets.profiling.coupling import coupling_of, second_opinion_on
 from effwidgets.profiling.failures import is_empty, python_random_kept, real_stand_in
 from effwidgets.profiling.interrupts import interrupts_held
-from effwidgets.profiling.latency import with_latency
 from effwidgets.profiling.layers import layers_of
 from effwidgets.profiling.look import Findings, Wanted, look
 from effwidgets.profiling.memory import Ledger
 from effwidgets.profiling.recorder import Recorder
 from effwidgets.profiling.shadow import Shadow, check_module, make_shadow
-from effwidgets.profiling.sparsity import sparsity_of
 from effwidgets.profiling.tree import Tree
 from effwidgets.profiling.values import Values
 from effwidgets.records import Environment, Group, LayerProfile, Memory, Profile, Uncounted
@@ -95,8 +93,14 @@ def _profile(model: nn.Module, call: Call, options: ProfileOptions) -> Profile:
             raise
         found = _profile_real(model, call, options, error)
     if options.sparsity:
+        from effwidgets.profiling.sparsity import sparsity_of
+
         found = replace(found, zeros=sparsity_of(model))
-    return with_latency(found, model, call, train=options.train) if options.latency else found
+    if options.latency:
+        from effwidgets.profiling.latency import with_latency
+
+        found = with_latency(found, model, call, train=options.train)
+    return found
 
 
 def profile_shadow(shadow: Shadow, call: Call, options: ProfileOptions = ProfileOptions()) -> Profile:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from effwidgets.checkup.disk import disk as measure_disk
-from effwidgets.checkup.health import health as look_at
-from effwidgets.checkup.losses import Loss
 from effwidgets.profiling import Inputs
 from effwidgets.records import DiskBytes, Health
 from effwidgets.session.session import session_of
+
+if TYPE_CHECKING:
+    from effwidgets.checkup.losses import Loss
 
 __all__ = ["disk", "health"]
 
@@ -55,6 +55,8 @@ def health(
     """
     session = session_of(model)
     call = session.call(inputs)
+    from effwidgets.checkup.health import health as look_at
+
     found = look_at(model, call, loss=loss, target=target, train=train)
     session.seen = call
     return dataclasses.replace(found, origin=session.name)
@@ -80,5 +82,7 @@ def disk(model: nn.Module, *, file: str = "model.pt", compress: bool = True) -> 
         >>> disk(torch.nn.Linear(64, 64)).safetensors_bytes
         16776
     """
+    from effwidgets.checkup.disk import disk as measure_disk
+
     found = measure_disk(model, file=file, compress=compress)
     return dataclasses.replace(found, origin=session_of(model).name)

@@ -17,7 +17,6 @@ from effwidgets.records import Comparison, Plan, Profile, Reconciliation, Shown,
 from effwidgets.session.session import session_of
 from effwidgets.transforms import Applied
 from effwidgets.transforms.apply import check_plan, options_for
-from effwidgets.transforms.preview import preview as preview_plan
 
 if TYPE_CHECKING:
     from effwidgets.search import Evaluate, SearchOptions, Study
@@ -132,6 +131,8 @@ def preview(model: nn.Module, plan: Plan | Step | Suggestion | Suggestions, inpu
     session, wanted = session_of(model), _plan_of(plan)
     check_plan(model, wanted)
     options = ProfileOptions(second_opinion=options_for(wanted).second_opinion)
+    from effwidgets.transforms.preview import preview as preview_plan
+
     return preview_plan(model, wanted, session.call(inputs), known=session.profile(inputs, options))
 
 

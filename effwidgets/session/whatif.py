@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from torch import nn
 
@@ -11,10 +12,10 @@ from effwidgets.errors import InputError
 from effwidgets.profiling import Call, Inputs, ProfileOptions
 from effwidgets.records import Comparison, Profile, Sweep
 from effwidgets.session.session import session_of
-from effwidgets.whatif.comparison import compare as compare_profiles
-from effwidgets.whatif.dims import Dims
-from effwidgets.whatif.sweep import InputsAt, axis_of
-from effwidgets.whatif.sweep import sweep as sweep_model
+
+if TYPE_CHECKING:
+    from effwidgets.whatif.dims import Dims
+    from effwidgets.whatif.sweep import InputsAt
 
 __all__ = ["compare", "sweep"]
 
@@ -43,6 +44,8 @@ def compare(before: Profile, after: Profile) -> Comparison:
         >>> compare(profile(wide, x), profile(narrow, x)).change.macs
         -160
     """
+    from effwidgets.whatif.comparison import compare as compare_profiles
+
     return compare_profiles(before, after)
 
 
@@ -93,6 +96,9 @@ def sweep(  # noqa: PLR0913  a verb of the package: the four axes exclude each o
         >>> found.growth_of("macs").formula(), found.largest(macs=1_000).reckoned
         ('32·n', 31)
     """
+    from effwidgets.whatif.sweep import axis_of
+    from effwidgets.whatif.sweep import sweep as sweep_model
+
     given: object = options
     if not isinstance(given, ProfileOptions | None):
         raise InputError(f"options is {type(given).__name__}; ProfileOptions(train=True, ...) was expected.")

@@ -6,7 +6,8 @@ from torch import nn
 from torch.nn.utils import parametrizations, parametrize, prune
 
 from effwidgets.errors import InputError
-from effwidgets.profiling import make_shadow, sparsity_of, zeros_of
+from effwidgets.profiling import make_shadow
+from effwidgets.profiling.sparsity import sparsity_of, zeros_of
 from effwidgets.records import Zeros
 from effwidgets.testing.untouched import state_of
 
