@@ -142,7 +142,9 @@ def tick_two_and_apply(lab: Lab, notebook: Notebook, suggested: int) -> None:
         done = view.get_by_role("group", name="Applied")
         expect(done).to_contain_text("Applied 2", timeout=60_000)
         assert kernel.read(f"{applied}.plan == suggestions.plan(0, 1)")
-        assert kernel.read(f"len({applied}.edits)") == 2
+        # The two best may be for one layer: then the second is skipped, with its reason.
+        assert kernel.read(f"len({applied}.edits)") >= 1
+        assert kernel.read(f"len({applied}.edits) + len({applied}.skipped)") == 2
         assert kernel.read(f"{applied}.profile.cost.macs < profile.cost.macs")
     done.scroll_into_view_if_needed()
     notebook.screen("quickstart-applied")
