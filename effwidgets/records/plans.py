@@ -38,12 +38,23 @@ class Knob(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site(Record):
-    """A place where a technique can be applied."""
+    """A place where a technique can be applied.
+
+    Attributes:
+        transform: name of the technique.
+        layers: where.
+        knobs: what can be set.
+        reason: what it would be there, in one sentence.
+        warnings: bad news of an expert choice, in plain words.
+        advised: whether `suggest` tries it; an expert choice is only done when it is asked for by name.
+    """
 
     transform: str
     layers: tuple[str, ...]
     knobs: tuple[Knob, ...]
     reason: str
+    warnings: tuple[str, ...] = ()
+    advised: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +150,8 @@ class Edit(Record):
         kept: for pruning, which channels stayed.
         group: for pruning, the channels as they were and who held them.
         error: relative output error of the edited layers on calibration data, None where it was not measured.
+        measured: what no arithmetic on shapes can tell and was therefore measured, by name ("download_bytes").
+        notes: what a reader must know of it, in sentences.
     """
 
     step: Step
@@ -147,6 +160,8 @@ class Edit(Record):
     kept: tuple[Kept, ...] = ()
     group: Group | None = None
     error: float | None = None
+    measured: Settings = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -136,12 +136,22 @@ class Group(Record):
         channels: how many there are.
         members: who holds them, producers first, in the order of the forward.
         obstacle: why the channels may not be removed, in words; None when they may.
+        kind: what a channel is: a plain one, or a whole attention head.
+        blocks: the channels lie in so many equal runs, and the same number must stay in each: those that a convolution
+            in groups takes or makes. 1 where any may go.
+        saved_bytes_each: bytes that autograd keeps for the backward for each of the channels, over all operations.
+        stated: plain numbers that a forward reads and that count the channels: layer, attribute, and its worth for one
+            channel (``("block.attn", "num_heads", 1)``).
     """
 
     name: str
     channels: int
     members: tuple[Member, ...]
     obstacle: str | None = None
+    kind: Literal["channels", "heads"] = "channels"
+    blocks: int = 1
+    saved_bytes_each: int = 0
+    stated: tuple[tuple[str, str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
