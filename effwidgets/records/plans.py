@@ -26,6 +26,7 @@ class Knob(Record):
         high: largest value; "nothing removed" where the technique has such a setting.
         choices: the values of a choice.
         break_even: largest value that still saves parameters or MACs; None where every value does.
+        multiple: values are whole multiples of it, as ``low`` and ``high`` are: channels of a convolution in groups.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Knob(Record):
     high: float | None = None
     choices: tuple[str, ...] = ()
     break_even: float | None = None
+    multiple: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,7 +33,8 @@ class Place:
 def places_of(profile: Profile, families: Iterable[str] | None = None) -> tuple[list[Place], list[Skip]]:
     """Return the places that the registered transformations find in ``profile``, and those that they leave alone.
 
-    Only transformations of the structure are asked. One that raises is a skip of its own: it may be a stranger's.
+    Only transformations of the structure are asked, and what is an expert choice is left out: it is done when a plan
+    names it. One that raises is a skip of its own: it may be a stranger's.
     """
     places: list[Place] = []
     skips: list[Skip] = []
@@ -41,11 +42,13 @@ def places_of(profile: Profile, families: Iterable[str] | None = None) -> tuple[
     for name, transform in TRANSFORMS.items():
         if transform.phase != "structure" or (wanted is not None and transform.family not in wanted):
             continue
+        if not getattr(transform, "advised", True):
+            continue
         try:
             for found in transform.sites(profile):
                 if isinstance(found, Skip):
                     skips.append(found)
-                else:
+                elif found.advised:
                     places.append(Place(transform, found))
         except Exception as error:  # noqa: BLE001  a plug-in may raise anything
             skips.append(Skip(transform=name, layers=(), reason=f"it could not look at this model: {error}"))
@@ -64,7 +67,7 @@ def _value(knob: Knob, fraction: float) -> Plain:
     low = knob.low or 0.0
     top = knob.break_even if knob.break_even is not None else (low if knob.high is None else knob.high)
     value = min(max(fraction * top, low), top)
-    return max(int(low), round(value)) if knob.kind == "int" else value
+    return max(int(low), round(value / knob.multiple) * knob.multiple) if knob.kind == "int" else value
 
 
 def change_of(profile: Profile, step: Step) -> Cost | None:
