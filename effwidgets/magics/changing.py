@@ -9,7 +9,7 @@ from effwidgets.errors import InputError
 from effwidgets.magics.scope import Scope
 from effwidgets.magics.word import Word
 from effwidgets.records import Plan, Suggestions
-from effwidgets.session import apply, preview, report, session_of, suggest
+from effwidgets.session import apply, preview, report, session_of, sites, suggest
 from effwidgets.transforms import load, save
 
 __all__ = ["CHANGING"]
@@ -19,6 +19,11 @@ def _suggest(args: Namespace, scope: Scope) -> Suggestions:
     calibration = scope.maybe(args.calibration)
     model, inputs = scope.model(args.model), scope.inputs(args.inputs)
     return suggest(model, inputs, goal=args.goal, budget=args.budget, calibration=calibration)
+
+
+def _sites(args: Namespace, scope: Scope) -> Any:
+    technique = None if args.technique is None else args.technique.split(",")
+    return sites(scope.model(args.model), scope.inputs(args.inputs), technique=technique)
 
 
 def _preview(args: Namespace, scope: Scope) -> Any:
@@ -95,6 +100,9 @@ CHANGING: Final = (
     .takes("--goal", default="macs", help="what to save: macs, params, param_bytes, inference_peak_bytes")
     .takes("--budget", help="what the goal may be afterwards, such as 40%%, 1.2M or 3.5MB")
     .takes_calibration(),
+    Word("sites", "List where each technique can be applied, and why not elsewhere.", _sites)
+    .takes_call()
+    .takes("--technique", metavar="A,B", help="names of techniques, such as low_rank,int8; left out: all"),
     Word("preview", "Show what suggestions or a plan would change, without building anything.", _preview)
     .takes_model()
     .takes_choice(),

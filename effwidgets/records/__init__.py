@@ -23,6 +23,7 @@ from effwidgets.records.profiles import (
     ZerosSource,
 )
 from effwidgets.records.reconciliation import UNEXPLAINED, Explained, PeerCount, PeerLayer, Reconciliation
+from effwidgets.records.sites import Sites, Technique
 from effwidgets.records.states import Desk, Front, Outcome, Progress, StudyState
 from effwidgets.records.sweeps import Limit, Sweep, SweepPoint
 
@@ -77,6 +78,7 @@ __all__ = [
     "Shape",
     "Shown",
     "Site",
+    "Sites",
     "Skip",
     "State",
     "Step",
@@ -85,6 +87,7 @@ __all__ = [
     "Suggestions",
     "Sweep",
     "SweepPoint",
+    "Technique",
     "TensorInfo",
     "Text",
     "Uncounted",

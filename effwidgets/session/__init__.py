@@ -1,5 +1,6 @@
 """The only object with state: a session for each model, and the verbs that reach it."""
 
+from effwidgets.session.changes import sites
 from effwidgets.session.checkups import disk, health
 from effwidgets.session.publisher import PUBLISHER
 from effwidgets.session.session import Session, session_of, sessions
@@ -20,6 +21,7 @@ __all__ = [
     "report",
     "session_of",
     "sessions",
+    "sites",
     "suggest",
     "sweep",
 ]

@@ -51,10 +51,10 @@ def seeded(make: Callable[[], nn.Module]) -> Callable[[], nn.Module]:
 
 def _unsettle(module: nn.Module) -> None:
     # A fresh norm multiplies by one and adds nothing, so a test would not see one that was cut wrongly.
-    if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.LayerNorm):
+    if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.LayerNorm):
         module.weight.uniform_(0.5, 1.5)
         module.bias.normal_(0.0, 0.2)
-    if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+    if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
         assert module.running_mean is not None
         assert module.running_var is not None
         module.running_mean.normal_(0.0, 0.2)

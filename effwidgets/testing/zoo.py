@@ -16,6 +16,7 @@ from effwidgets.errors import UnknownNameError
 from effwidgets.profiling.calls import Call, map_tensors
 from effwidgets.testing import convolutional as c
 from effwidgets.testing import sequential as s
+from effwidgets.testing.menagerie import MORE
 from effwidgets.testing.resnet import resnet18, resnet50
 from effwidgets.testing.specimen import Specimen, images, numbers, seeded
 
@@ -233,6 +234,7 @@ MODELS: Final[tuple[Specimen, ...]] = (
         params=(12 * 32 + 32) + (32 * 32 + 32) + (32 * 5 + 5),
         notes="Two bytes a number.",
     ),
+    *MORE,
 )
 """One of each make. Their order is fixed: tests name them by it."""
 

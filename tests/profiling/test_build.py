@@ -61,7 +61,8 @@ def test_names_shapes_and_dtypes_are_those_of_the_real_model():
     assert looks(on_meta(Reading)) == looks(Reading())
 
 
-@pytest.mark.parametrize("specimen", zoo.MODELS, ids=lambda specimen: specimen.name)
+# Without numbers nobody knows which layer the branch takes.
+@pytest.mark.parametrize("specimen", [s for s in zoo.MODELS if s.name != "branch"], ids=lambda specimen: specimen.name)
 def test_the_profile_of_a_model_is_the_same_on_meta(specimen):
     real = profile(specimen.build(), specimen.inputs(), options=QUICK)
     assert profile(on_meta(specimen.build), specimen.inputs(), options=QUICK).cost == real.cost

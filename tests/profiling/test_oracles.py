@@ -55,7 +55,11 @@ def of_transformers(name):
     return next(found[1:] for found in transformers_models() if found[0] == name)
 
 
-@pytest.mark.parametrize("found", [found for found in MODELS if found.name != "frozen"], ids=lambda found: found.name)
+# Its hooks need all parameters to ask for a gradient, and a shadow cannot answer a question about values.
+BEYOND_IT = ("frozen", "half_frozen", "branch")
+
+
+@pytest.mark.parametrize("found", [found for found in MODELS if found.name not in BEYOND_IT], ids=lambda found: found.name)
 def test_peaks_equal_torchs_tracker_on_the_same_shadow(found):
     check_peaks(found.build(), found.inputs())
 

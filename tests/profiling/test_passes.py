@@ -58,7 +58,7 @@ def tensors_only(monkeypatch):
 
 
 @MODES
-@pytest.mark.parametrize("found", MODELS, ids=lambda found: found.name)
+@pytest.mark.parametrize("found", [found for found in MODELS if found.name != "branch"], ids=lambda found: found.name)
 def test_every_model_of_the_zoo(found, train):
     check(found.build(), found.inputs(), train=train)
 

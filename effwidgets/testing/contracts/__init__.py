@@ -2,6 +2,7 @@
 
 Each suite takes what the entry point names and raises `AssertionError` with the broken promise.
 
+>>> import torch
 >>> from effwidgets.testing.contracts import TransformContract
 >>> from effwidgets.transforms.low_rank import LOW_RANK
 >>> model = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.ReLU(), torch.nn.Linear(8, 4))
