@@ -63,7 +63,7 @@ from effwidgets.session import (
     suggest,
     sweep,
 )
-from effwidgets.transforms import TRANSFORMS, Applied, load, save
+from effwidgets.transforms import TRANSFORMS, Applied, Difference, diff, load, replay, save, undo
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -77,6 +77,7 @@ __all__ = [
     "Candidate",
     "Comparison",
     "Cost",
+    "Difference",
     "DiskBytes",
     "Edit",
     "EffError",
@@ -115,6 +116,7 @@ __all__ = [
     "__version__",
     "apply",
     "compare",
+    "diff",
     "disk",
     "explore",
     "health",
@@ -124,6 +126,7 @@ __all__ = [
     "preview",
     "profile",
     "reconcile",
+    "replay",
     "report",
     "save",
     "session_of",
@@ -132,6 +135,7 @@ __all__ = [
     "sites",
     "suggest",
     "sweep",
+    "undo",
     "unload_ipython_extension",
 ]
 

@@ -1,30 +1,47 @@
-"""Channels followed along the dimensions of tensors: what stays together through reshapes, sums and concatenations."""
+"""Channels followed along the dimensions of tensors: what stays together through sums, concatenations and cuts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from math import prod
+from collections.abc import Iterable, Sequence
+from math import gcd, prod
 from typing import TypeAlias
 
-from effwidgets.records import Member
+__all__ = ["Axis", "Channels", "Segment", "cut", "factors", "fix", "join", "length", "meet", "refine", "settle", "taint"]
 
-__all__ = ["Axis", "Channels", "cut", "join", "meet", "reshape", "taint"]
+_ALIEN = "a sum or product couples it with entries that no layer's channels make"
+_PARTS = "a sum or product couples parts of several layers' channels"
+_SLICE = "a slice takes some of its channels and leaves others"
 
 
 class Channels:
     """Channels that change together; two sets that turn out to be one are `joined`.
 
+    A set may turn out to be made of others: of several one behind the other (a cut), or to be a product (a reshape:
+    heads of so many channels each). Then it has `parts`, and what is asked of it is asked of them.
+
     Args:
         count: how many there are.
         obstacle: why none may be removed, in words; None when nothing speaks against it.
+
+    Attributes:
+        blocks: equal runs that must keep the same number each.
+        digit: whether it is a factor of a product: heads, the channels of each of several runs.
+        fixed: whether it counts something that cannot change alone, such as the channels of a head.
+        heads: whether it counts attention heads.
+        soft: layers whose forward cuts it by a number that may be written there.
     """
 
-    __slots__ = ("_root", "count", "members", "obstacle")
+    __slots__ = ("_root", "blocks", "count", "digit", "fixed", "heads", "obstacle", "parts", "soft")
 
-    def __init__(self, count: int, obstacle: str | None = None) -> None:
+    def __init__(self, count: int, obstacle: str | None = None, *, soft: Iterable[str] = (), digit: bool = False) -> None:
         self.count = count
         self.obstacle = obstacle
-        self.members: dict[Member, None] = {}  # in the order in which they came; looked up for each of thousands
+        self.parts: Axis | None = None
+        self.blocks = 1
+        self.digit = digit
+        self.fixed = False
+        self.heads = False
+        self.soft: dict[str, None] = dict.fromkeys(soft)
         self._root: Channels | None = None
 
     @property
@@ -38,129 +55,248 @@ class Channels:
         return found
 
     def joined(self, other: Channels) -> None:
-        """Make one set of two."""
+        """Make one set of two of the same count, neither of which has parts."""
         mine, theirs = self.root, other.root
         if mine is theirs:
             return
-        obstacle = mine.obstacle or theirs.obstacle
-        if len(mine.members) < len(theirs.members):
-            mine, theirs = theirs, mine
         theirs._root = mine
-        mine.members.update(theirs.members)
-        mine.obstacle = obstacle
+        mine.obstacle = mine.obstacle or theirs.obstacle
+        mine.digit |= theirs.digit
+        mine.fixed |= theirs.fixed
+        mine.heads |= theirs.heads
+        mine.soft.update(theirs.soft)
+        mine.bound(theirs.blocks)
 
-    def add(self, member: Member) -> None:
-        """Note that a layer holds these channels."""
-        self.root.members[member] = None
+    def bound(self, blocks: int) -> None:
+        """Note that so many equal runs must keep the same number each, beside those that there are."""
+        self.blocks = self.blocks * blocks // gcd(self.blocks, blocks)
 
     def bar(self, reason: str) -> None:
         """Note why none may be removed; the first reason stays."""
         root = self.root
-        root.obstacle = root.obstacle or reason
+        if root.parts is None:
+            root.obstacle = root.obstacle or reason
+        else:
+            taint((root.parts,), reason)
 
 
-Axis: TypeAlias = tuple[tuple[Channels, int], ...]
-"""What stands along one dimension: sets of channels one after the other, each channel so many times in a row."""
+Segment: TypeAlias = tuple[Channels | int, ...]
+"""Channels with so many entries each, from the outermost factor to the innermost; a number is a factor without
+channels. ``(channels, 16)``: a flattened picture, each channel sixteen times in a row. ``(3, heads, 64)``: query, key
+and value, each with heads of 64 entries."""
+
+Axis: TypeAlias = tuple[Segment, ...]
+"""What stands along one dimension: segments one behind the other."""
+
+
+def length(segment: Segment) -> int:
+    """Return how many entries a segment has."""
+    return prod(factor if isinstance(factor, int) else factor.root.count for factor in segment)
+
+
+def settle(axis: Axis) -> Axis:
+    """Return the same dimension by the sets that stand now, none of which has parts."""
+    if all(isinstance(factor, int) or (factor._root is None and factor.parts is None) for part in axis for factor in part):
+        return axis
+    found: list[Segment] = []
+    for segment in axis:
+        found.extend(_settled(segment))
+    return tuple(found)
+
+
+def _settled(segment: Segment) -> list[Segment]:
+    found: list[Segment] = [()]
+    for factor in segment:
+        root = factor if isinstance(factor, int) else factor.root
+        if isinstance(root, int) or root.parts is None:
+            found = [(*left, root) for left in found]
+            continue
+        parts = settle(root.parts)
+        if len(parts) == 1:
+            found = [(*left, *parts[0]) for left in found]
+        elif len(found) == 1 and all(isinstance(left, int) for left in found[0]):
+            found = [part for _ in range(length(found[0])) for part in parts]
+        else:
+            # Sets lie in turns within the channels of another: nobody could name their entries.
+            taint([(part,) for part in (*found, *parts)], _PARTS)
+            found = [(*left, root.count) for left in found]
+    return found
+
+
+def factors(axis: Axis | None) -> list[Channels]:
+    """Return the sets of channels along a dimension, as they stand now, each as often as it comes."""
+    return [factor for part in settle(axis or ()) for factor in part if not isinstance(factor, int)]
 
 
 def taint(axes: Iterable[Axis | None], reason: str) -> None:
     """Bar all channels along these dimensions."""
     for axis in axes:
-        for channels, _ in axis or ():
+        for channels in factors(axis):
             channels.bar(reason)
+
+
+def fix(axes: Iterable[Axis | None], reason: str) -> None:
+    """Bar all channels along these dimensions, for good: where they are heads of a width, the heads may still go."""
+    for axis in axes:
+        for channels in factors(axis):
+            channels.fixed = True
+            channels.bar(reason)
+
+
+def refine(channels: Channels, parts: Axis) -> None:
+    """Say what a set is made of; ``parts`` are new sets, which inherit what speaks against it."""
+    if channels.obstacle:
+        taint((parts,), channels.obstacle)
+    for part in factors(parts):
+        part.fixed |= channels.fixed
+        part.soft.update(channels.soft)
+    channels.parts = parts
+    if channels.blocks > 1:
+        bind(parts, channels.blocks, "a convolution in groups")
+
+
+def bind(axis: Axis, blocks: int, who: str) -> None:
+    """Note that equal runs of a dimension must keep the same number each."""
+    reason = f"{who} binds channels of several layers in {blocks} groups"
+    settled = settle(axis)
+    if len(settled) != 1:
+        taint((axis,), reason)
+        return
+    for factor in settled[0]:
+        count = factor if isinstance(factor, int) else factor.count
+        if blocks == 1:
+            break
+        if count % blocks == 0:
+            if not isinstance(factor, int):
+                factor.bound(blocks)
+            blocks = 1
+        elif blocks % count == 0:
+            if not isinstance(factor, int):
+                fix((((factor,),),), f"{who} takes each of them as whole groups")
+            blocks //= count
+        else:
+            taint((axis,), reason)
+            return
 
 
 def meet(first: Axis, second: Axis) -> None:
     """Entries of two dimensions are combined one by one: their channels are the same ones."""
-    if [_form(part) for part in first] == [_form(part) for part in second]:
-        for (mine, _), (theirs, _) in zip(first, second, strict=True):
-            mine.joined(theirs)
-    else:
-        taint((first, second), "a sum or product couples parts of several layers' channels")
+    if first is second:
+        return
+    mine, theirs = list(settle(first)), list(settle(second))
+    if [_form(part) for part in mine] == [_form(part) for part in theirs]:
+        for part, other in zip(mine, theirs, strict=True):
+            _meet_segments(part, other)
+        return
+    while mine and theirs:
+        a, b = mine.pop(0), theirs.pop(0)
+        if length(a) != length(b):
+            # One holds in one piece what the other holds in several: it is cut where they are.
+            rest, whole, size = (mine, a, length(b)) if length(a) > length(b) else (theirs, b, length(a))
+            pieces = _halves(whole, size)
+            if pieces is None:
+                taint((first, second), _PARTS)
+                return
+            rest.insert(0, pieces[1])
+            a, b = (pieces[0], b) if rest is mine else (a, pieces[0])
+        if not _meet_segments(a, b):
+            taint((first, second), _PARTS)
+            return
+        mine, theirs = list(settle(tuple(mine))), list(settle(tuple(theirs)))
 
 
-def _form(part: tuple[Channels, int]) -> tuple[int, int]:
-    return part[0].root.count, part[1]
+def _form(segment: Segment) -> list[int]:
+    return [factor if isinstance(factor, int) else factor.count for factor in segment]
 
 
-def cut(axis: Axis, start: int, stop: int) -> Axis | None:
-    """Return the part of a dimension between two entries; None, and a bar, when it cuts through a layer's channels."""
-    kept: list[tuple[Channels, int]] = []
+def _halves(segment: Segment, size: int) -> tuple[Segment, Segment] | None:
+    """Return a segment as two, the first with ``size`` entries."""
+    outer, inner = segment[0], segment[1:]
+    each = length(inner)
+    if size % each or (not isinstance(outer, int) and outer.digit):
+        return None
+    if isinstance(outer, int):
+        return (size // each, *inner), (outer - size // each, *inner)
+    pair = Channels(size // each), Channels(outer.count - size // each)
+    refine(outer, tuple((part,) for part in pair))
+    return (pair[0], *inner), (pair[1], *inner)
+
+
+def _meet_segments(first: Segment, second: Segment) -> bool:
+    left, right = list(first), list(second)
+    while left and right:
+        a, b = left.pop(0), right.pop(0)
+        wide, narrow = (a if isinstance(a, int) else a.count), (b if isinstance(b, int) else b.count)
+        if wide < narrow:
+            a, b, left, right, wide, narrow = b, a, right, left, narrow, wide
+        if wide != narrow:
+            if wide % narrow:
+                return False
+            a, rest = divided(a, narrow)
+            left.insert(0, rest)
+        if isinstance(a, int) or isinstance(b, int):
+            fix((((factor,),) for factor in (a, b) if not isinstance(factor, int)), _ALIEN)
+        else:
+            a.joined(b)
+    return True
+
+
+def divided(factor: Channels | int, outer: int, soft: Iterable[str] = ()) -> tuple[Channels | int, Channels | int]:
+    """Return a factor as a product of two, the outer one of ``outer``, which divides it."""
+    if isinstance(factor, int):
+        return outer, factor // outer
+    pair = Channels(outer, soft=soft, digit=True), Channels(factor.count // outer, soft=soft, digit=True)
+    refine(factor, (pair,))
+    return pair
+
+
+def cut(axis: Axis, start: int, stop: int, soft: Iterable[str] = ()) -> Axis | None:
+    """Return the part of a dimension between two entries; None, and a bar, where it cuts through what holds together.
+
+    Args:
+        axis: the dimension.
+        start: its first entry.
+        stop: the first behind it.
+        soft: layers whose forward may state where it is cut.
+    """
+    kept: list[Segment] = []
     place = 0
-    for channels, repeat in axis:
-        end = place + channels.root.count * repeat
-        if start <= place and end <= stop:
-            kept.append((channels, repeat))
-        elif place < stop and start < end:
-            taint((axis,), "a slice takes some of its channels and leaves others")
-            return None
+    for segment in settle(axis):
+        end = place + length(segment)
+        first, last = max(start, place) - place, min(stop, end) - place
+        if first == 0 and last == end - place:
+            kept.append(segment)
+        elif first < last:
+            part = _cut_segment(segment, first, last, soft)
+            if part is None:
+                taint((axis,), _SLICE)
+                return None
+            kept.append(part)
         place = end
     return tuple(kept)
+
+
+def _cut_segment(segment: Segment, start: int, stop: int, soft: Iterable[str]) -> Segment | None:
+    outer, inner = segment[0], segment[1:]
+    each = length(inner)
+    if start % each or stop % each:
+        return None
+    first, last = start // each, stop // each
+    if isinstance(outer, int):
+        return (last - first, *inner)
+    if outer.digit:
+        return None
+    sizes = (first, last - first, outer.count - last)
+    parts = [Channels(size, soft=soft) for size in sizes]
+    refine(outer, tuple((part,) for part in parts if part.count))
+    return (parts[1], *inner)
 
 
 def join(axes: Sequence[Axis | None], sizes: Sequence[int]) -> Axis | None:
     """Return the dimension made of several, one behind the other."""
     if not any(axes):
         return None
-    fixed = "it is concatenated with something that no layer's channels make"
-    parts: list[tuple[Channels, int]] = []
+    parts: list[Segment] = []
     for axis, size in zip(axes, sizes, strict=True):
-        parts.extend(axis if axis is not None else ((Channels(size, fixed), 1),))
+        parts.extend(axis if axis is not None else ((size,),))
     return tuple(parts)
-
-
-def reshape(axes: Sequence[Axis | None], before: Sequence[int], after: Sequence[int]) -> list[Axis | None]:
-    """Follow dimensions through a reshape; bars those that it mixes."""
-    found: list[Axis | None] = [None] * len(after)
-    for old, new in _blocks(before, after):
-        held = [place for place in old if axes[place] is not None]
-        if not held:
-            continue
-        axis = axes[held[0]] or ()
-        wide = [place for place in old if before[place] > 1]
-        outermost = all(before[place] == 1 for place in old if place < held[0])
-        targets = [place for place in new if after[place] > 1] or list(new)
-        if len(held) > 1 or not targets or not outermost:
-            _mixed([axes[place] for place in held], before, after)
-        elif len(targets) == 1:
-            inner = prod(before[place] for place in old) // before[held[0]]
-            found[targets[0]] = tuple((channels, repeat * inner) for channels, repeat in axis)
-        elif len(wide) <= 1 and len(axis) == 1 and _form(axis[0])[0] == after[targets[0]]:
-            # A flattened picture that is opened again: channels first.
-            found[targets[0]] = ((axis[0][0], 1),)
-        else:
-            _mixed([axis], before, after)
-    return found
-
-
-def _mixed(axes: Sequence[Axis | None], before: Sequence[int], after: Sequence[int]) -> None:
-    shapes = " × ".join(map(str, before)), " × ".join(map(str, after))
-    taint(axes, f"a reshape from {shapes[0]} to {shapes[1]} splits or mixes its channels (heads, shuffle, patches)")
-
-
-def _blocks(before: Sequence[int], after: Sequence[int]) -> Iterator[tuple[list[int], list[int]]]:
-    """Yield the smallest runs of dimensions, before and after, that hold the same entries."""
-    i = j = 0
-    while i < len(before) or j < len(after):
-        old, new = [], []
-        left = right = 1
-        if i < len(before):
-            old.append(i)
-            left = before[i]
-            i += 1
-        if j < len(after):
-            new.append(j)
-            right = after[j]
-            j += 1
-        while left != right:
-            if left < right and i < len(before):
-                old.append(i)
-                left *= before[i]
-                i += 1
-            elif j < len(after):
-                new.append(j)
-                right *= after[j]
-                j += 1
-            else:
-                return
-        yield old, new

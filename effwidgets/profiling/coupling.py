@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import replace
 
-import torch
-
-from effwidgets.profiling.calls import Call, run
-from effwidgets.profiling.flow import Flow
-from effwidgets.profiling.kinds import Rule
-from effwidgets.profiling.observer import Observer
-from effwidgets.profiling.recorder import Recorder
+from effwidgets.profiling.calls import Call
+from effwidgets.profiling.followed import follow
+from effwidgets.profiling.rehearsal import rehearse
 from effwidgets.profiling.shadow import Shadow
-from effwidgets.profiling.values import Values
 from effwidgets.records import Group
 
-__all__ = ["coupling_of", "groups_of", "second_opinion_on", "unknown"]
-
-
-class _FlowPass(Observer):  # type: ignore[no-untyped-call]
-    """A run for nothing but the channels."""
-
-    def __init__(self, flow: Flow, values: Values) -> None:
-        super().__init__(values)
-        self._flow = flow
-
-    def observe(self, rule: Rule, given: tuple[Any, Any, Any], inputs: list[Any], outputs: list[Any]) -> None:
-        self._flow.observe(rule, given, inputs, outputs)
+__all__ = ["confirmed", "coupling_of", "groups_of", "unknown"]
 
 
 def groups_of(shadow: Shadow, call: Call) -> tuple[Group, ...]:
@@ -43,15 +28,8 @@ def coupling_of(shadow: Shadow, call: Call, *, second: bool = True) -> tuple[tup
     training = [(module, module.training) for module in shadow.model.modules()]
     shadow.model.eval()
     try:
-        recorder = Recorder(shadow.model)
-        given = shadow.fake(call)
-        with shadow.mode, torch.inference_mode(mode=False), torch.no_grad():
-            flow = Flow(recorder)
-            with recorder.watching(), _FlowPass(flow, Values(shadow.mode)):
-                outputs = run(shadow.model, given)
-            flow.end(outputs)
-        groups = tuple(flow.groups())
-        return second_opinion_on(groups, shadow, call) if second else (groups, ())
+        groups, soft = follow(shadow, call)
+        return confirmed(groups, soft, shadow, call, second=second)
     except Exception as error:  # noqa: BLE001  anybody's forward; a profile without groups is still a profile
         return (), (unknown(error),)
     finally:
@@ -59,13 +37,34 @@ def coupling_of(shadow: Shadow, call: Call, *, second: bool = True) -> tuple[tup
             module.training = flag
 
 
-def second_opinion_on(
-    groups: tuple[Group, ...], shadow: Shadow, call: Call
+def confirmed(
+    groups: tuple[Group, ...], soft: Mapping[str, tuple[str, ...]], shadow: Shadow, call: Call, *, second: bool
 ) -> tuple[tuple[Group, ...], tuple[str, ...]]:
-    """Return the groups, barred where torch-pruning names other layers, and notes."""
+    """Return the groups, barred where a rehearsal of them fails, and notes; never raises.
+
+    Args:
+        groups: as they were found.
+        soft: by the name of a group, the layers whose forward cuts its channels by numbers: these are always tried.
+        shadow: what the groups are of; left as it is.
+        call: what it is called with.
+        second: try all groups, and ask torch-pruning too: what it names otherwise is barred.
+    """
+    try:
+        groups = rehearse(shadow, call, groups, soft, every=second)
+    except Exception as error:  # noqa: BLE001  anybody's modules, copied and cut
+        groups = tuple(
+            group if group.obstacle or group.name not in soft else replace(group, obstacle=_untried(error))
+            for group in groups
+        )
+    if not second:
+        return groups, ()
     from effwidgets.profiling.opinion import second_opinion
 
     return second_opinion(shadow, call, groups)
+
+
+def _untried(error: Exception) -> str:
+    return f"whether its forward follows when channels go could not be tried ({type(error).__name__}: {error!s:.80})"
 
 
 def unknown(error: Exception) -> str:

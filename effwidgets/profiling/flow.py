@@ -6,22 +6,29 @@ everything that reads it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TypeAlias
 
 import torch
 from torch import nn
 
 from effwidgets.profiling.calls import tensors_in
-from effwidgets.profiling.channels import Axis, Channels, join, meet, taint
+from effwidgets.profiling.channels import Axis, join, meet, taint
+from effwidgets.profiling.holdings import Holdings
 from effwidgets.profiling.kinds import Rule
+from effwidgets.profiling.listing import listed
 from effwidgets.profiling.memory import storage_of
 from effwidgets.profiling.owners import Owners
+from effwidgets.profiling.products import attend, multiply
 from effwidgets.profiling.recorder import Recorder
+from effwidgets.profiling.saved import Kept
 from effwidgets.profiling.steps import STEPS, Axes, axes_of, set_axes
-from effwidgets.records import Group, Member
+from effwidgets.profiling.unseen import never_run
+from effwidgets.records import Group
 
 __all__ = ["Flow"]
+
+_PRODUCT: Final = "it goes into a product of activations (attention)"
 
 
 class Flow:
@@ -29,33 +36,29 @@ class Flow:
 
     Args:
         recorder: stands on the shadow's modules.
+
+    Attributes:
+        soft: by the name of a group, the layers whose forward cuts or reshapes its channels by numbers that may be
+            written there.
     """
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
-        self._order: dict[str, int] = {}
-        self._made: dict[str, Channels] = {}
-        self._read: dict[str, Axis | None] = {}
         self._owners = Owners(recorder)
+        self._holdings = Holdings(self._owners)
+        self._ran: set[str] = set()
+        self.soft: dict[str, tuple[str, ...]] = {}
 
-    def groups(self) -> list[Group]:
-        """Return what was found, by the layer that makes the channels first."""
-        for layer, reader in self._owners.lent.items():
-            reason = f"the weight of {layer!r} is also read by {reader!r}"
-            channels = self._made.get(layer)
-            taint((((channels, 1),) if channels else None, self._read.get(layer)), reason)
-        found = {id(channels.root): channels.root for channels in self._made.values()}
-        groups = [self._group(channels) for channels in found.values()]
-        return sorted(groups, key=lambda group: self._order[group.name])
+    def groups(self, kept: Iterable[Kept] = ()) -> list[Group]:
+        """Return what was found, by the layer that makes the channels first.
 
-    def _group(self, channels: Channels) -> Group:
-        members = tuple(sorted(channels.members, key=self._place))
-        return Group(name=members[0].layer, channels=channels.count, members=members, obstacle=channels.obstacle)
-
-    def _place(self, member: Member) -> tuple[int, int]:
-        # Those that make channels, those that keep a number for each, those that read them; each as they ran.
-        kind = 2 if member.side == "in" else 0 if member.layer in self._made else 1
-        return kind, self._order[member.layer]
+        Args:
+            kept: the storages that autograd keeps: what their tensors carry, their bytes, and the layer.
+        """
+        pairs = list(listed(self._holdings, kept))
+        self.soft = {group.name: soft for group, soft in pairs if soft}
+        passed = self._ran | set(self._owners.lent)
+        return never_run(self._recorder.tree.modules, passed, [group for group, _ in pairs])
 
     def end(self, outputs: Any) -> None:
         """Bar what reaches the model's output."""
@@ -64,6 +67,8 @@ class Flow:
 
     def observe(self, rule: Rule, given: tuple[Any, Any, Any], inputs: list[Any], outputs: list[Any]) -> None:
         """Follow one operation."""
+        running = self._recorder.stack[-1].name
+        self._ran.add(running)
         if not outputs:
             return
         self._owners.notice(inputs)
@@ -72,53 +77,25 @@ class Flow:
         if handler is not None:
             handler(self, args, kwargs, out)
         elif (step := STEPS.get(rule.name)) is not None:
-            step(args, kwargs, out)
+            step(args, kwargs, out, running)
         elif rule.pointwise:
             self._pointwise(inputs, outputs)
+        elif "scaled_dot_product" in rule.name:
+            attend(args, kwargs, out)
         else:
             self._unknown(rule.name, inputs)
 
-    def _reads(self, layer: str, axis: Axis | None) -> None:
-        """``layer`` takes the entries of ``axis`` as its inputs."""
-        if layer in self._read:
-            # A layer that runs twice takes the same channels both times.
-            before = self._read[layer]
-            if before is not None and axis is not None:
-                meet(before, axis)
-            else:
-                taint((before, axis), f"{layer!r} runs more than once, and not always on channels that a layer makes")
-        self._read[layer] = axis
-        self._hold(layer, "in", axis)
-        self._watch_ties(layer, axis)
-
-    def _hold(self, layer: str, side: Any, axis: Axis | None) -> None:
-        start = 0
-        self._order.setdefault(layer, len(self._order))
-        for channels, repeat in axis or ():
-            channels.add(Member(layer=layer, side=side, repeat=repeat, start=start))
-            start += channels.root.count * repeat
-
-    def _makes(self, layer: str, count: int) -> Axis:
-        """``layer`` makes channels of its own."""
-        channels = self._made.get(layer)
-        if channels is None:
-            channels = self._made[layer] = Channels(count)
-            self._order.setdefault(layer, len(self._order))
-            channels.add(Member(layer=layer, side="out"))
-        axis = ((channels, 1),)
-        self._watch_ties(layer, axis)
-        return axis
-
-    def _watch_ties(self, layer: str, axis: Axis | None) -> None:
-        if layer in self._owners.tied:
-            taint((axis,), f"the weight of {layer!r} is tied to that of {self._owners.tied[layer]!r}")
-
     def _unknown(self, name: str, inputs: Sequence[torch.Tensor]) -> None:
         reason = f"it goes through {name}, which may mix channels"
-        if "scaled_dot_product" in name or name in ("bmm", "mm", "baddbmm", "addmm", "dot", "mv"):
-            reason = "it goes into a product of activations (attention)"
-        elif "rnn" in name or "lstm" in name or "gru" in name:
-            reason = f"it goes into the recurrent layer {self._recorder.stack[-1].name!r}"
+        layer = self._recorder.stack[-1].name
+        module = self._recorder.module_of(self._recorder.stack[-1])
+        if isinstance(module, nn.RNNBase | nn.RNNCellBase):
+            reason = f"it goes into the recurrent layer {layer!r}"
+            self._holdings.close(
+                layer, "channels", module.hidden_size, f"the gates of {layer!r} hold its state in one matrix"
+            )
+        elif "dot" in name or name in ("mv", "addbmm"):
+            reason = _PRODUCT
         for tensor in inputs:
             taint(axes_of(tensor), reason)
 
@@ -134,11 +111,18 @@ class Flow:
             if axes and shape[place] > 1:
                 for tensor, axis in held:
                     if axis is None and not self._owners.is_own_bias(tensor):
-                        taint(axes, self._owners.foreign(tensor))
+                        self._alien(axes, tensor)
             if axes:
                 found[place] = axes[0]
         for tensor in outputs:
             set_axes(tensor, found)
+
+    def _alien(self, axes: Sequence[Axis], tensor: torch.Tensor) -> None:
+        layer = self._owners.layer(tensor, nn.PReLU)
+        if layer is None:
+            taint(axes, self._owners.foreign(tensor))
+        else:
+            self._holdings.hold(layer, "out", axes[0])
 
     def _convolution(self, args: Any, _kwargs: Any, out: Any) -> None:
         image, weight = args[0], args[1]
@@ -146,23 +130,22 @@ class Flow:
         axes = axes_of(image)
         inner = axes[1]
         if layer is None:
-            taint((inner,), self._owners.foreign(weight))
+            taint((inner,), self._computed(weight, nn.modules.conv._ConvNd) or self._owners.foreign(weight))
             return
-        groups = int(args[8])
+        holdings, groups = self._holdings, int(args[8])
         made: Axis | None
-        if groups == 1:
-            self._reads(layer, inner)
-            made = self._makes(layer, out.shape[1])
-        elif groups == image.shape[1] == out.shape[1]:
-            # Depthwise: the channels pass through, one filter each.
-            made = inner
-            self._hold(layer, "out", inner)
-            self._watch_ties(layer, inner)
+        if groups > 1 and groups == image.shape[1]:
+            # Depthwise: the channels pass through, one filter each or several.
+            each = out.shape[1] // groups
+            made = inner if each == 1 or inner is None else tuple((*part, each) for part in inner)
+            if made is not None:
+                holdings.hold(layer, "out", made)
         else:
-            reason = f"{layer!r} is a convolution in {groups} groups, whose channels are bound to their group"
-            self._reads(layer, inner)
-            made = self._makes(layer, out.shape[1])
-            taint((inner, made), reason)
+            holdings.hold(layer, "in", inner)
+            made = holdings.makes(layer, out.shape[1])
+            if groups > 1:
+                holdings.bind(layer, groups, inner)
+                holdings.bind(layer, groups, made)
         set_axes(out, [axes[0], made, *([None] * (out.dim() - 2))])
         taint(axes[2:], "a convolution runs along its channels")
 
@@ -171,12 +154,35 @@ class Flow:
         layer = self._owners.layer(weight, nn.Linear)
         axes = axes_of(rows)
         if layer is None:
-            product = "it goes into a product of activations (attention)"
-            taint((axes[-1],), self._owners.foreign(weight) if self._owners.of(weight) else product)
-            taint((*axes_of(weight), *axes[:-1]), product)
+            computed = self._computed(weight, nn.Linear)
+            if computed or self._owners.of(weight):
+                taint((axes[-1],), computed or self._owners.foreign(weight))
+                self._close(weight, int(out.shape[-1]))
+            else:
+                multiply(rows, weight, out)
             return
-        self._reads(layer, axes[-1])
-        set_axes(out, [*axes[:-1], self._makes(layer, out.shape[-1])])
+        self._holdings.hold(layer, "in", axes[-1])
+        set_axes(out, [*axes[:-1], self._holdings.makes(layer, out.shape[-1])])
+
+    def _computed(self, weight: torch.Tensor, kinds: Any) -> str | None:
+        """Say that the weight of the layer that runs is not the parameter itself, and list its channels as barred."""
+        tally = self._recorder.stack[-1]
+        module = self._recorder.module_of(tally)
+        if not isinstance(module, kinds) or self._owners.of(weight):
+            return None
+        reason = f"the weight of {tally.name!r} is computed before it is used (a parametrization, a mask, weight norm, autocast)"
+        self._holdings.close(tally.name, "channels", int(getattr(module, "out_features", 0) or module.out_channels), reason)
+        return reason
+
+    def _close(self, weight: torch.Tensor, count: int) -> None:
+        tally = self._recorder.stack[-1]
+        module = self._recorder.module_of(tally)
+        if isinstance(module, nn.MultiheadAttention):
+            reason = f"the forward of {tally.name!r} (nn.MultiheadAttention) cuts its heads from embed_dim, its width"
+            self._holdings.close(tally.name, "heads", module.num_heads, reason)
+        elif tally.name and (owner := self._owners.of(weight)) is not None and owner[0] == tally.name:
+            reason = f"{tally.name!r} is a {tally.kind}, whose weight may lie another way than that of a layer of torch"
+            self._holdings.close(tally.name, "channels", count, reason)
 
     def _addmm(self, args: Any, _kwargs: Any, out: Any) -> None:
         self._product(args[1], args[2], out)
@@ -185,10 +191,18 @@ class Flow:
     def _mm(self, args: Any, _kwargs: Any, out: Any) -> None:
         self._product(args[0], args[1], out)
 
+    def _bmm(self, args: Any, _kwargs: Any, out: Any) -> None:
+        multiply(args[0], args[1], out)
+
+    def _baddbmm(self, args: Any, _kwargs: Any, out: Any) -> None:
+        multiply(args[1], args[2], out)
+        if args[0].numel() > 1 and args[0].shape[0] > 1:
+            taint((*axes_of(args[0]), *axes_of(out)), "it is added inside a matrix product")
+
     def _embedding(self, args: Any, _kwargs: Any, out: Any) -> None:
         layer = self._owners.layer(args[0], nn.Embedding)
         if layer is not None:
-            set_axes(out, [*([None] * (out.dim() - 1)), self._makes(layer, out.shape[-1])])
+            set_axes(out, [*([None] * (out.dim() - 1)), self._holdings.makes(layer, out.shape[-1])])
 
     def _batch_norm(self, args: Any, _kwargs: Any, out: Any) -> None:
         axes = axes_of(args[0])
@@ -198,31 +212,41 @@ class Flow:
             layer = self._owners.layer(weight, kinds)
             if layer is None:
                 taint((axes[1],), self._owners.foreign(weight))
-            else:
-                self._hold(layer, "out", axes[1])
-                self._watch_ties(layer, axes[1])
+            elif axes[1] is not None:
+                self._holdings.hold(layer, "out", axes[1])
         elif axes[1] is not None:
             module = self._recorder.stack[-1]
             if isinstance(self._recorder.module_of(module), nn.modules.batchnorm._NormBase):
-                self._hold(module.name, "out", axes[1])
-        set_axes(next(tensors_in(out)), axes)
+                self._holdings.hold(module.name, "out", axes[1])
+        each = args[0].shape[1:2]
+        for tensor in tensors_in(out):  # and the mean and spread of each channel
+            set_axes(tensor, axes if tensor.dim() == len(axes) else [axes[1]] if tensor.shape == each else [])
+
+    def _fresh(self, args: Any, _kwargs: Any, out: Any) -> None:
+        # Blank for now. Dropout of whole channels draws a number for each of them.
+        axes = axes_of(args[0])
+        dropout = isinstance(self._recorder.module_of(self._recorder.stack[-1]), nn.modules.dropout._DropoutNd)
+        if dropout and out.dim() == len(axes):
+            sizes = zip(axes, args[0].shape, out.shape, strict=True)
+            set_axes(out, [axis if before == after else None for axis, before, after in sizes])
 
     def _layer_norm(self, args: Any, _kwargs: Any, out: Any) -> None:
         axes = axes_of(args[0])
-        self._shared_statistics(axes, axes[len(axes) - len(args[1]) :])
+        self._shared_statistics(axes[len(axes) - len(args[1]) :])
         set_axes(next(tensors_in(out)), axes)
 
     def _group_norm(self, args: Any, _kwargs: Any, out: Any) -> None:
         axes = axes_of(args[0])
-        self._shared_statistics(axes, axes[1:])
+        self._shared_statistics(axes[1:])
         set_axes(next(tensors_in(out)), axes)
 
-    def _shared_statistics(self, axes: Axes, normed: Axes) -> None:
-        del axes
+    def _shared_statistics(self, normed: Axes) -> None:
         tally = self._recorder.stack[-1]
         for axis in normed:
-            if isinstance(self._recorder.module_of(tally), nn.LayerNorm | nn.GroupNorm | nn.RMSNorm):
-                self._hold(tally.name, "out", axis)
+            if axis is not None and isinstance(
+                self._recorder.module_of(tally), nn.LayerNorm | nn.GroupNorm | nn.RMSNorm
+            ):
+                self._holdings.hold(tally.name, "out", axis)
             taint((axis,), f"{tally.name!r} ({tally.kind}) takes mean and spread over several channels together")
 
     def _concatenate(self, args: Any, kwargs: Any, out: Any) -> None:
@@ -253,6 +277,14 @@ class Flow:
         else:
             taint(source, "it is copied into a part of another tensor")
 
+    def _split(self, args: Any, kwargs: Any, out: Any) -> None:
+        layer = self._recorder.stack[-1].name
+        STEPS["split"](args, kwargs, out, layer)
+        dim = (args[2] if len(args) > 2 else kwargs.get("dim", 0)) % args[0].dim()
+        pieces = [axis for piece in out if (axis := axes_of(piece)[dim]) is not None]
+        if len({piece.shape[dim] for piece in out}) == 1 and pieces:
+            self._holdings.splits.append((layer, pieces))
+
 
 Handler: TypeAlias = Callable[[Flow, Any, Any, Any], None]
 
@@ -261,16 +293,25 @@ _HANDLERS: Final[dict[str, Handler]] = {
     "addmm": Flow._addmm,
     "mm": Flow._mm,
     "linear": Flow._mm,
+    "bmm": Flow._bmm,
+    "baddbmm": Flow._baddbmm,
     "embedding": Flow._embedding,
-    "native_batch_norm": Flow._batch_norm,
-    "_native_batch_norm_legit": Flow._batch_norm,
-    "_native_batch_norm_legit_no_training": Flow._batch_norm,
-    "_batch_norm_no_update": Flow._batch_norm,
-    "_batch_norm_with_update": Flow._batch_norm,
-    "cudnn_batch_norm": Flow._batch_norm,
+    **dict.fromkeys(
+        (
+            "native_batch_norm",
+            "_native_batch_norm_legit",
+            "_native_batch_norm_legit_no_training",
+            "_batch_norm_no_update",
+            "_batch_norm_with_update",
+            "cudnn_batch_norm",
+        ),
+        Flow._batch_norm,
+    ),
     "native_layer_norm": Flow._layer_norm,
     "_fused_rms_norm": Flow._layer_norm,
     "native_group_norm": Flow._group_norm,
     "cat": Flow._concatenate,
     "copy_": Flow._copy_into,
+    **dict.fromkeys(("new_empty", "new_zeros", "new_ones", "new_full"), Flow._fresh),
+    **dict.fromkeys(("split", "split_with_sizes", "unsafe_split", "unsafe_split_with_sizes"), Flow._split),
 }

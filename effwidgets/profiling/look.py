@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,8 +18,11 @@ from effwidgets.profiling.flow import Flow
 from effwidgets.profiling.memory import Ledger
 from effwidgets.profiling.passes import CountingPass, Keeper, pass_after
 from effwidgets.profiling.recorder import Recorder
+from effwidgets.profiling.saved import Kept
+from effwidgets.profiling.seams import seams_of
+from effwidgets.profiling.spans import carried, handed_of, spans_of, staying
 from effwidgets.profiling.values import Values
-from effwidgets.records import Group
+from effwidgets.records import Group, Handed, Seam, Span
 
 __all__ = ["Findings", "Wanted", "look"]
 
@@ -31,6 +35,10 @@ class Findings:
     inference: Ledger
     training: Ledger | None = None
     groups: tuple[Group, ...] | None = None
+    soft: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    seams: tuple[Seam, ...] = ()
+    spans: tuple[Span, ...] = ()
+    handed: tuple[Handed, ...] = ()
     notes: list[str] = field(default_factory=list)
 
 
@@ -63,6 +71,7 @@ def look(model: nn.Module, call: Call, values: Values | None, wanted: Wanted) ->
                 _look_back(model, call, findings, wanted)
             else:
                 _look_at_shadow(model, call, values, findings, wanted)
+        findings.handed = handed_of(recorder.tallies)
         if recorder.hidden:
             names = ", ".join(name or "the model itself" for name in sorted(recorder.hidden)[:4])
             findings.notes.append(f"The kernel of {names} keeps a workspace out of sight: memory is at least this.")
@@ -113,8 +122,7 @@ def _look_at_once(  # noqa: PLR0913, PLR0917  what look() was given, and how
     recorder = findings.recorder
     given = _outside(recorder, call)
     ledger = Ledger(given)
-    # The channels are followed in eval mode, where no dropout stands between them.
-    flow = Flow(recorder) if wanted.groups and not wanted.train else None
+    flow = Flow(recorder) if wanted.groups else None
     passing = kind(recorder, ledger, values, flow=flow)
     passing.given = given
     keeper = Keeper(recorder, ledger, passing.answers)
@@ -128,6 +136,8 @@ def _look_at_once(  # noqa: PLR0913, PLR0917  what look() was given, and how
         except Exception as error:  # noqa: BLE001  the model's own forward; in another way it may run
             return error
         findings.inference = ledger
+        findings.seams = seams_of(recorder.tallies, keeper.kept)
+        findings.spans = spans_of(recorder.tallies, keeper.kept)
         if passing.refused is not None:
             if wanted.strict:
                 raise model_error(recorder, call, passing.refused) from passing.refused
@@ -136,7 +146,7 @@ def _look_at_once(  # noqa: PLR0913, PLR0917  what look() was given, and how
                 "numbers it may go another way."
             )
         if flow is not None:
-            _follow_up(flow, passing, outputs, findings)
+            _follow_up(flow, passing, outputs, findings, keeper.kept)
         doubtful = doubts.remain(outputs)
         if wanted.backward:
             _back(passing, outputs, findings, ledger)
@@ -159,11 +169,13 @@ def _look_without(model: nn.Module, call: Call, values: Values, findings: Findin
         recorder.bring_back(before)
 
 
-def _follow_up(flow: Flow, passing: CountingPass, outputs: Any, findings: Findings) -> None:
+def _follow_up(flow: Flow, passing: CountingPass, outputs: Any, findings: Findings, kept: Sequence[Kept]) -> None:
     if passing.flow_error is None:
         try:
             flow.end(outputs)
-            findings.groups = tuple(flow.groups())
+            follow = staying(findings.recorder.tallies, kept, findings.spans)
+            findings.groups, findings.spans = carried(flow.groups([*kept, *follow]), findings.spans)
+            findings.soft = flow.soft
             if not findings.groups and _might_couple(findings.recorder):
                 findings.notes.append(
                     "No layer's channels could be followed: the weights are cast or computed before they are used "

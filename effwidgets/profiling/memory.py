@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 
@@ -28,9 +29,11 @@ class Cell:
         holders: how many tensors autograd keeps of it by their description alone.
         saved: whether it was counted as kept for the backward.
         returned: whether it was counted as an output of a layer.
+        keepers: the layers whose operations keep it for the backward.
+        carries: what the channels' followers say of the tensor for which it was made: its shape and its dimensions.
     """
 
-    __slots__ = ("alive", "bytes", "counts", "holders", "returned", "saved", "watch")
+    __slots__ = ("alive", "bytes", "carries", "counts", "holders", "keepers", "returned", "saved", "watch")
 
     def __init__(self, size: int, *, counts: bool = True) -> None:
         self.bytes = size
@@ -39,6 +42,8 @@ class Cell:
         self.holders = 0
         self.saved = False
         self.returned = False
+        self.keepers: set[str] = set()
+        self.carries: tuple[tuple[int, ...], list[Any]] | None = None
         self.watch: _Watch | None = None
 
 
@@ -124,6 +129,11 @@ class Ledger:
             cell = Cell(0, counts=False)
             self._watch(storage, cell)
         return cell
+
+    def find(self, tensor: torch.Tensor) -> Cell | None:
+        """Return the cell of a tensor's storage; None for one that no operation of the run has touched so far."""
+        storage = storage_of(tensor)
+        return None if storage is None else self._cells.get(storage._cdata)
 
     def hold(self, cell: Cell) -> None:
         """Autograd keeps a description of a tensor of this storage."""

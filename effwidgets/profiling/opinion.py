@@ -2,6 +2,11 @@
 
 Our own flow bars what it does not know; torch-pruning takes what it does not know for element by element. Where both
 name the same layers a group stands; where they differ it is left alone, and says so.
+
+It is not asked where it is known to be wrong: attention heads (it is told of them, it does not find them), convolutions
+in groups (its indices are not balanced over the blocks), shuffles and pixel shuffles, and layers that make the same
+channels several times (a gate and its value). Those groups were rehearsed on the shadow, which it does not do. What it
+cannot follow at all (frozen parameters without gradients are made to ask for them here) becomes a note.
 """
 
 from __future__ import annotations
@@ -26,7 +31,7 @@ _KINDS: Final = (nn.modules.conv._ConvNd, nn.Linear, nn.Embedding, nn.modules.ba
 
 def second_opinion(shadow: Shadow, call: Call, groups: tuple[Group, ...]) -> tuple[tuple[Group, ...], tuple[str, ...]]:
     """Return the groups, barred where torch-pruning names other layers; and a note when it cannot follow the model."""
-    if all(group.obstacle for group in groups):
+    if all(group.obstacle or _beyond_it(group) for group in groups):
         return groups, ()
     try:
         graph, paths = _graph(shadow, call)
@@ -34,7 +39,15 @@ def second_opinion(shadow: Shadow, call: Call, groups: tuple[Group, ...]) -> tup
         reason = str(error).partition("\n")[0][:120]
         note = f"torch-pruning cannot follow this model ({type(error).__name__}: {reason}); the groups are ours alone."
         return groups, (note,)
-    return tuple(group if group.obstacle else _compared(group, graph, paths) for group in groups), ()
+    return tuple(
+        group if group.obstacle or _beyond_it(group) else _compared(group, graph, paths) for group in groups
+    ), ()
+
+
+def _beyond_it(group: Group) -> bool:
+    makers = [member.layer for member in group.members if member.side == "out"]
+    rows = any(member.repeat > 1 for member in group.members if member.side == "out")
+    return group.kind == "heads" or group.blocks > 1 or rows or len(set(makers)) < len(makers)
 
 
 def _graph(shadow: Shadow, call: Call) -> tuple[Any, dict[str, nn.Module]]:
@@ -45,7 +58,11 @@ def _graph(shadow: Shadow, call: Call) -> tuple[Any, dict[str, nn.Module]]:
     with torch.inference_mode(mode=False), shadow.mode, torch.enable_grad():
         twin = copy_tree(shadow.model, _trainable).eval()
         graph = torch_pruning.DependencyGraph()
-        graph.build_dependency(twin, given, forward_fn=run, output_transform=_ends, verbose=False)
+        shadow.mode.cache_enabled = True  # nothing is counted here, and it takes a quarter of the time
+        try:
+            graph.build_dependency(twin, given, forward_fn=run, output_transform=_ends, verbose=False)
+        finally:
+            shadow.mode.cache_enabled = False
     return graph, dict(twin.named_modules())
 
 

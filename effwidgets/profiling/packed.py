@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+import functools
+import threading
+import warnings
 from collections.abc import Iterator
+from typing import Final
 
 import torch
 from torch import nn
 from torch.utils._python_dispatch import _disable_current_modes
 
-__all__ = ["packed_tensors"]
+__all__ = ["hear_torch_out", "packed_tensors"]
+
+_LOCK: Final = threading.Lock()
+
+
+def hear_torch_out() -> None:
+    """Let torch say once, where nobody listens, that quantised tensors will go some day.
+
+    It says so for the first one of a process, also for one that it unpacks itself; it is no news to who looks at one.
+    """
+    with _LOCK:
+        _said()
+
+
+@functools.cache
+def _said() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch._make_per_tensor_quantized_tensor(torch.zeros(1, dtype=torch.int8), 1.0, 0)
 
 
 def packed_tensors(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
@@ -23,6 +45,7 @@ def packed_tensors(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
     for name, value in vars(module).items():
         if isinstance(value, torch.ScriptObject):
             with _disable_current_modes():
+                hear_torch_out()
                 found = list(_unpacked(value))
             for part, tensor in found:
                 yield f"{name}.{part}", tensor

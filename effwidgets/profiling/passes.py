@@ -16,6 +16,7 @@ from effwidgets.profiling.kinds import Rule
 from effwidgets.profiling.memory import Cell, Ledger, storage_of
 from effwidgets.profiling.observer import Observer
 from effwidgets.profiling.recorder import Recorder, Tally
+from effwidgets.profiling.steps import carried
 from effwidgets.profiling.values import Values
 
 __all__ = ["CountingPass", "Keeper", "pass_after"]
@@ -81,6 +82,8 @@ class CountingPass(Observer):  # type: ignore[no-untyped-call]
             for storage, size in fresh:
                 ledger.open(storage, size)
             ledger.mark(tally.name)
+        if self.flow is not None and answer.rule.kind != "view":
+            self._carry(given[2])
 
     def observe(self, rule: Rule, given: tuple[Any, Any, Any], inputs: list[Any], outputs: list[Any]) -> None:
         """Count one operation."""
@@ -96,6 +99,17 @@ class CountingPass(Observer):  # type: ignore[no-untyped-call]
         if rule.kind != "view":
             self._add(tally, work_of(rule, given, inputs, outputs))
         self._ledger.add(outputs, tally.name)
+        if self.flow is not None and rule.kind != "view":
+            self._carry(outputs)
+
+    def _carry(self, out: Any) -> None:
+        """Note on the storages that an operation made which channels lie along their dimensions."""
+        for tensor in tensors_in(out):
+            axes = carried(tensor)
+            if axes is not None:
+                cell = self._ledger.cell_of(tensor)
+                if cell is not None and cell.carries is None:
+                    cell.carries = (tuple(tensor.shape), axes)
 
     def _is_foreign(self, tensor: torch.Tensor) -> bool:
         if self.answers is not None:
@@ -129,6 +143,8 @@ class CountingPass(Observer):  # type: ignore[no-untyped-call]
                 tally.uncounted_backward[work.unknown] = tally.uncounted_backward.get(work.unknown, 0) + 1
         elif self._counts:
             tally.macs += work.macs
+            if work.macs:
+                self._recorder.since.append((tally.name, work.macs))
             tally.elementwise_ops += work.elementwise_ops
             tally.moved_bytes += work.moved_bytes
             if work.unknown is not None:
@@ -208,9 +224,14 @@ class Keeper:
 
     Args:
         answers: makes fake tensors; None in a run with real ones, which are kept themselves.
+
+    Attributes:
+        kept: the storages that are kept, with their bytes and the layer.
     """
 
     def __init__(self, recorder: Recorder, ledger: Ledger, answers: Answers | None) -> None:
+        self.kept: list[tuple[Cell, int, str]] = []
+        self._recorder = recorder
         self._stack = recorder.stack
         self._ledger = ledger
         self._answers = answers
@@ -221,12 +242,16 @@ class Keeper:
         return saved_tensors_hooks(self.pack, self._unpack)
 
     def _pack(self, tensor: torch.Tensor) -> torch.Tensor | _Kept:
+        self._recorder.packed()
         cell = self._ledger.cell_of(tensor)
         if cell is None:
             return tensor
+        cell.keepers.add(self._stack[-1].name)
         if not cell.saved:
             cell.saved = True
-            self._stack[-1].saved_bytes += tensor.untyped_storage().nbytes()
+            tally, size = self._stack[-1], tensor.untyped_storage().nbytes()
+            tally.saved_bytes += size
+            self.kept.append((cell, size, tally.name))
         make = None if self._answers is None else self._answers.make_of(tensor)
         return tensor if make is None else _Kept(cell, make, self._ledger)
 

@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from effwidgets.errors import Cancelled, EffError, InputError, UnknownNameError
 from effwidgets.profiling.calls import Call, Inputs, as_call, shapes_of, tensors_in
-from effwidgets.profiling.coupling import coupling_of, second_opinion_on
+from effwidgets.profiling.coupling import confirmed, coupling_of
 from effwidgets.profiling.failures import is_empty, python_random_kept, real_stand_in
 from effwidgets.profiling.interrupts import interrupts_held
 from effwidgets.profiling.layers import layers_of
@@ -128,8 +128,8 @@ def _profile_held(shadow: Shadow, call: Call, options: ProfileOptions, *, strict
             if findings.groups is None:
                 groups, notes = coupling_of(shadow, call, second=options.second_opinion)
                 findings.notes.extend(notes)
-            elif options.second_opinion:
-                groups, notes = second_opinion_on(groups, shadow, call)
+            else:
+                groups, notes = confirmed(groups, findings.soft, shadow, call, second=options.second_opinion)
                 findings.notes.extend(notes)
     return _assemble(shadow.model, call, findings, groups, options)
 
@@ -190,6 +190,9 @@ def _assemble(
             hidden=tuple(sorted(findings.recorder.hidden)),
         ),
         uncounted=_uncounted(findings.recorder),
+        seams=findings.seams,
+        spans=findings.spans,
+        handed=findings.handed,
         notes=tuple(findings.notes),
         train=options.train,
         origin=options.origin,

@@ -15,7 +15,8 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from effwidgets.profiling.calls import shapes_of, tensors_in
-from effwidgets.profiling.memory import Ledger
+from effwidgets.profiling.memory import Cell, Ledger, storage_of
+from effwidgets.profiling.seams import End, end_of
 from effwidgets.profiling.tree import tree_of
 from effwidgets.records import Shape
 
@@ -26,17 +27,23 @@ class Tally:
     """What one module did itself, apart from the modules inside it."""
 
     __slots__ = (
+        "alone",
         "backward_macs",
         "calls",
         "elementwise_ops",
+        "ends",
+        "given",
         "inputs",
         "kind",
+        "last",
         "macs",
         "moved_bytes",
         "name",
         "output_bytes",
         "outputs",
+        "returned",
         "saved_bytes",
+        "tail",
         "uncounted",
         "uncounted_backward",
     )
@@ -57,6 +64,12 @@ class Tally:
         self.saved_bytes = 0
         self.inputs: tuple[Shape, ...] | None = None
         self.outputs: tuple[Shape, ...] | None = None
+        self.ends: list[End | None] = []
+        self.given: list[tuple[Cell | None, int]] = []
+        self.alone = False  # whether one tensor is all that it was given
+        self.returned: Cell | None = None
+        self.last = ""
+        self.tail: tuple[tuple[str, int], ...] = ()
         self.uncounted: dict[str, int] = {}
         self.uncounted_backward: dict[str, int] = {}
 
@@ -86,8 +99,17 @@ class Recorder:
         self.tallies = {name: Tally(name, type(module).__name__) for name, module in self._modules.items()}
         self.root = self.tallies[""]
         self.stack = [self.root]
+        self.since: list[tuple[str, int]] = []  # who did how much work since something was kept for the backward
+        self.packs = 0
+        self.last = ""
         self.hidden: set[str] = set()  # layers whose kernels keep memory that no operation returns
         self._failure: tuple[BaseException | None, Tally] = (None, self.root)
+
+    def packed(self) -> None:
+        """Note that autograd keeps something for the layer that is running."""
+        self.packs += 1
+        self.last = self.stack[-1].name
+        self.since.clear()
 
     def failed(self, error: BaseException) -> Tally:
         """Return the innermost module through which ``error`` came, or that was running when it came."""
@@ -104,6 +126,7 @@ class Recorder:
     def forget(self) -> None:
         """Begin anew: what was noted so far is dropped."""
         self.hidden.clear()
+        self.since.clear()
         for tally in self.tallies.values():
             tally.clear()
 
@@ -186,17 +209,34 @@ class _Counter(_Guard):
         if self._ledger.backward:  # a checkpoint runs its part again
             return super().__call__(*args, **kwargs)
         tally.calls += 1
+        recorder = self._recorder
+        packs, start = recorder.packs, len(recorder.since)
         if tally.inputs is None:
+            self._note_given(args, kwargs)
             tally.inputs = shapes_of((args, kwargs) if kwargs else args)
+            if len(args) == 1 and not kwargs:
+                tally.ends = [end_of(self._ledger, args[0])]
         out = super().__call__(*args, **kwargs)
         if tally.outputs is None:
             tally.outputs = shapes_of(out)
+            tally.ends.append(end_of(self._ledger, out))
+            tally.returned = self._ledger.find(out) if isinstance(out, torch.Tensor) else None
+            tally.last = recorder.last if recorder.packs != packs else ""
+            tally.tail = tuple(recorder.since if recorder.packs != packs else recorder.since[start:])
         for tensor in (out,) if isinstance(out, torch.Tensor) else tensors_in(out):
             cell = self._ledger.cell_of(tensor)
             if cell is not None and not cell.returned:
                 cell.returned = True
                 tally.output_bytes += min(tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes())
         return out
+
+    def _note_given(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        tally, tensors = self._tally, [arg for arg in args if isinstance(arg, torch.Tensor)]
+        for tensor in tensors:
+            storage = storage_of(tensor)
+            size = 0 if storage is None else storage.nbytes()
+            tally.given.append((self._ledger.find(tensor), size))
+        tally.alone = len(args) == len(tensors) == 1 and not kwargs
 
 
 class _Inert(TorchFunctionMode):

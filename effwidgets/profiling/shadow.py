@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import torch
-from torch import nn
+from torch import fx, nn
 from torch.overrides import TorchFunctionMode
 
 from effwidgets.errors import InputError
@@ -246,12 +246,15 @@ def _copy_module(module: nn.Module, memo: Memo) -> Any:  # noqa: C901  flat, and
     # torch.compile's wrapper would compile its copy. Known by its class: a copy of it has no compiler any more.
     compiled = cls.__module__.startswith("torch._dynamo.") and "_orig_mod" in module._modules
     own = compiled or cls.__module__.startswith("torch.nn.modules.")
+    graph = cls.__mro__[1] is fx.GraphModule
     hooked = any(hasattr(cls, name) for name in ("__deepcopy__", "__copy__"))
-    if hooked or (
-        not own and (cls.__setstate__ is not nn.Module.__setstate__ or cls.__reduce__ is not object.__reduce__)
+    if not graph and (
+        hooked
+        or (not own and (cls.__setstate__ is not nn.Module.__setstate__ or cls.__reduce__ is not object.__reduce__))
     ):
         return copy.deepcopy(module, memo)
-    twin: nn.Module = cls.__new__(cls)
+    # A graph has a class of its own, whose forward was written from it: both are shared, as code is.
+    twin: nn.Module = object.__new__(cls) if graph else cls.__new__(cls)
     memo[id(module)] = twin
     memo.setdefault(id(memo), []).append(module)
     state = twin.__dict__
@@ -264,6 +267,9 @@ def _copy_module(module: nn.Module, memo: Memo) -> Any:  # noqa: C901  flat, and
             state[name] = kind()
             continue
         if name in _COMPILED or (name == "forward" and compiled):
+            continue
+        if graph and name == "_graph":
+            state[name] = value
             continue
         try:
             state[name] = _copy_value(name, value, memo)

@@ -16,6 +16,7 @@ from effwidgets.records.profiles import (
     LayerProfile,
     Member,
     Profile,
+    Seam,
     Shape,
     TensorInfo,
     Uncounted,
@@ -23,9 +24,12 @@ from effwidgets.records.profiles import (
     ZerosSource,
 )
 from effwidgets.records.reconciliation import UNEXPLAINED, Explained, PeerCount, PeerLayer, Reconciliation
+from effwidgets.records.repairs import Refit, Repaired
 from effwidgets.records.sites import Sites, Technique
+from effwidgets.records.spans import Handed, Span
 from effwidgets.records.states import Desk, Front, Outcome, Progress, StudyState
 from effwidgets.records.sweeps import Limit, Sweep, SweepPoint
+from effwidgets.records.widths import Rounded, WidthChoice, WidthTime
 
 __all__ = [
     "COMMANDS",
@@ -48,6 +52,7 @@ __all__ = [
     "Gradient",
     "Group",
     "Growth",
+    "Handed",
     "Handler",
     "Health",
     "Json",
@@ -73,13 +78,18 @@ __all__ = [
     "Progress",
     "Reconciliation",
     "Record",
+    "Refit",
+    "Repaired",
+    "Rounded",
     "Score",
+    "Seam",
     "Settings",
     "Shape",
     "Shown",
     "Site",
     "Sites",
     "Skip",
+    "Span",
     "State",
     "Step",
     "StudyState",
@@ -92,6 +102,8 @@ __all__ = [
     "Text",
     "Uncounted",
     "View",
+    "WidthChoice",
+    "WidthTime",
     "Zeros",
     "ZerosSource",
     "settings",

@@ -11,6 +11,7 @@ from effwidgets.records.base import Plain, Record, Settings
 from effwidgets.records.doors import Shown
 from effwidgets.records.exports import Exported
 from effwidgets.records.measures import Cost, Latency, Memory
+from effwidgets.records.spans import Handed, Span
 from effwidgets.units import bytes_text, count_text
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "LayerProfile",
     "Member",
     "Profile",
+    "Seam",
     "Shape",
     "TensorInfo",
     "Uncounted",
@@ -139,7 +141,9 @@ class Group(Record):
         kind: what a channel is: a plain one, or a whole attention head.
         blocks: the channels lie in so many equal runs, and the same number must stay in each: those that a convolution
             in groups takes or makes. 1 where any may go.
-        saved_bytes_each: bytes that autograd keeps for the backward for each of the channels, over all operations.
+        saved_bytes_each: bytes that autograd keeps for the backward for each of the channels, over all operations: so
+            much less is saved for each one that goes, whatever goes of other groups.
+        saved_at: the same by the layer that keeps them, in whose ``self_cost`` they stand.
         stated: plain numbers that a forward reads and that count the channels: layer, attribute, and its worth for one
             channel (``("block.attn", "num_heads", 1)``).
     """
@@ -151,7 +155,35 @@ class Group(Record):
     kind: Literal["channels", "heads"] = "channels"
     blocks: int = 1
     saved_bytes_each: int = 0
+    saved_at: tuple[tuple[str, int], ...] = ()
     stated: tuple[tuple[str, str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seam(Record):
+    """What autograd keeps in and around one module, so that what another module in its place would keep can be told.
+
+    Known of modules that ran once and took and returned one tensor: those with others inside that work on pictures, and
+    those that return rows.
+
+    Attributes:
+        layer: dotted path of the module.
+        whole_bytes: kept bytes that are counted for it and all below; a storage counts where it is kept first.
+        inside_bytes: bytes that are kept by its operations, or those of modules below it, and by no others.
+        input_bytes: what keeping its input adds to what all others keep: 0 where they keep it too, or where it is an
+            input of the model.
+        output_bytes: the same of its output.
+        keeps_input: whether its own operations keep its input, or nobody would be seen to: it is one of the model.
+        keeps_output: whether its own operations keep its output, as those of a ReLU at its end do.
+    """
+
+    layer: str
+    whole_bytes: int
+    inside_bytes: int
+    input_bytes: int
+    output_bytes: int
+    keeps_input: bool
+    keeps_output: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,6 +242,9 @@ class Profile(Shown, Exported, Record):
         groups: layers whose channels change together.
         zeros: how many numbers of each parameter are zero, as its layer reads it; empty where nobody asked. A dense
             kernel multiplies by zeros like by other numbers: MACs are not fewer for them.
+        seams: what autograd keeps in and around the modules that another could take the place of.
+        spans: what it keeps inside of modules that could be run again instead.
+        handed: which layer takes the very tensor that another one returned, where neither holds others.
         notes: what a reader must know beside the numbers, in sentences.
         train: whether it was looked at in training mode; None where nobody wrote it down.
         origin: name of the session that made it; "" when none did. Neither compared nor saved.
@@ -226,6 +261,9 @@ class Profile(Shown, Exported, Record):
     latency: Latency | None = None
     uncounted: tuple[Uncounted, ...] = ()
     zeros: tuple[Zeros, ...] = ()
+    seams: tuple[Seam, ...] = ()
+    spans: tuple[Span, ...] = ()
+    handed: tuple[Handed, ...] = ()
     notes: tuple[str, ...] = ()
     train: bool | None = None
     origin: str = field(default="", compare=False, metadata={"saved": False})

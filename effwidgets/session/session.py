@@ -7,7 +7,7 @@ import dataclasses
 import threading
 import uuid
 import weakref
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from torch import nn
@@ -146,7 +146,12 @@ class Session:
         return found
 
     def apply(
-        self, plan: Plan, inputs: Inputs | None = None, *, calibration: object = None, repair: bool = True
+        self,
+        plan: Plan,
+        inputs: Inputs | None = None,
+        *,
+        calibration: object = None,
+        repair: bool | Collection[str] = True,
     ) -> Applied:
         """Apply ``plan`` to a copy of the model and keep the result for `undo`; see `effwidgets.apply`."""
         call, data = self.call(inputs), self._data(calibration)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,7 +85,7 @@ def apply(
     inputs: Inputs | None = None,
     *,
     calibration: object = None,
-    repair: bool = True,
+    repair: bool | Collection[str] = True,
 ) -> Applied:
     """Apply a plan to a copy of the model, verify each step, repair what can be repaired without labels.
 
@@ -94,7 +94,8 @@ def apply(
         plan: a plan, a step, a suggestion or a whole list of them.
         inputs: as in `profile`.
         calibration: real inputs, for choosing and for repair.
-        repair: whether to re-estimate batch-norm statistics afterwards.
+        repair: bring the model back afterwards where there are calibration data: True for what helps after each step,
+            False for nothing, or names: "least_squares", "bias", "batch_norm".
 
     Returns:
         `Applied`: ``.model``, ``.profile``, ``.edits``, and ``.skipped`` with what was rolled back and why.

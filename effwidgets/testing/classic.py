@@ -1,6 +1,7 @@
 """Networks before residuals, of the published shapes: AlexNet and VGG.
 
-Krizhevsky 2014, arXiv:1404.5997 (AlexNet on one device); Simonyan and Zisserman 2015, arXiv:1409.1556, table 1.
+Krizhevsky, Sutskever and Hinton 2012 (AlexNet on two devices) as Caffe's bvlc_alexnet has it; Krizhevsky 2014,
+arXiv:1404.5997 (AlexNet on one device); Simonyan and Zisserman 2015, arXiv:1409.1556, table 1.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from typing import Final
 
 from torch import nn
 
-__all__ = ["alexnet", "vgg"]
+__all__ = ["alexnet", "alexnet_bvlc", "vgg"]
 
 # convolutions in each of the five stages
 _VGG: Final = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
@@ -37,6 +38,27 @@ def alexnet(classes: int = 1000) -> nn.Sequential:
         if place in (0, 1, 4):
             layers.append(nn.MaxPool2d(3, 2))
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(6), *_head(256 * 36, classes))
+
+
+def alexnet_bvlc(classes: int = 1000) -> nn.Sequential:
+    """Convolutions in two groups and response norms, for 227 x 227: 60,965,224 parameters and 724,406,816 MACs.
+
+    The network that SqueezeNet is compared with: 48.83 times as many parameters.
+    """
+    layers: list[nn.Module] = []
+    # in, out, kernel, stride, padding, groups
+    steps = (
+        (3, 96, 11, 4, 0, 1),
+        (96, 256, 5, 1, 2, 2),
+        (256, 384, 3, 1, 1, 1),
+        (384, 384, 3, 1, 1, 2),
+        (384, 256, 3, 1, 1, 2),
+    )
+    for place, (inner, outer, kernel, stride, padding, groups) in enumerate(steps):
+        layers += [nn.Conv2d(inner, outer, kernel, stride, padding, groups=groups), nn.ReLU(inplace=True)]
+        layers += [nn.LocalResponseNorm(5)] if place in (0, 1) else []
+        layers += [nn.MaxPool2d(3, 2)] if place in (0, 1, 4) else []
+    return nn.Sequential(*layers, *_head(256 * 36, classes))
 
 
 def vgg(depth: int = 16, classes: int = 1000, *, norms: bool = False) -> nn.Sequential:

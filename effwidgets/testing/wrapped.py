@@ -32,8 +32,8 @@ class MaskedNet(nn.Module):
         self.conv2 = nn.Conv2d(8, 12, 3, padding=1)
         self.fc1 = nn.Linear(12, 16)
         self.fc2 = nn.Linear(16, 10)
-        prune.l1_unstructured(self.conv2, "weight", 0.5)
-        prune.ln_structured(self.fc2, "weight", 0.25, n=2, dim=1)
+        prune.l1_unstructured(self.conv2, "weight", 0.5)  # type: ignore[no-untyped-call]
+        prune.ln_structured(self.fc2, "weight", 0.25, n=2, dim=1)  # type: ignore[no-untyped-call]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the logits."""

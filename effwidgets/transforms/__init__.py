@@ -3,16 +3,23 @@
 from effwidgets.transforms.apply import Applied, apply, hypothetical
 from effwidgets.transforms.base import TRANSFORMS, Transform
 from effwidgets.transforms.calibration import Calibration, calibration_of
+from effwidgets.transforms.diff import Difference, diff
 from effwidgets.transforms.recipe import load, save
+from effwidgets.transforms.replay import replay
+from effwidgets.transforms.undo import undo
 
 __all__ = [
     "TRANSFORMS",
     "Applied",
     "Calibration",
+    "Difference",
     "Transform",
     "apply",
     "calibration_of",
+    "diff",
     "hypothetical",
     "load",
+    "replay",
     "save",
+    "undo",
 ]

@@ -26,8 +26,18 @@ class Transform(Protocol):
         phase: structure steps come before format steps, those before schedule steps.
         exact: names of the `Cost` fields that `estimate` promises to the integer.
 
-    One that says in a class attribute ``reads`` what of the profile its `rewrite` reads (``frozenset()`` for nothing,
-    ``frozenset({"groups"})``) spares the profile that is otherwise made anew before each of its steps.
+    Further class attributes are read where they stand:
+
+    - ``reads``: what of the profile `rewrite` reads (``frozenset()`` for nothing, ``frozenset({"groups"})``); it spares
+      the profile that is otherwise made anew before each of its steps.
+    - ``repairs``: which of "least_squares", "bias" and "batch_norm" help after it; ``frozenset({"batch_norm"})``.
+    - ``tolerance``: how far, relative to the norm, the outputs of the edited model may be from those of the witness,
+      where a kernel rounds what the witness does not, as one of int8 does with activations; that of the dtypes.
+    - ``inference_only``: True where no gradient flows through what it puts in; `verify` then says so in a note instead
+      of undoing the step.
+
+    One that also has ``foresee`` (see `foresee.Foresees`) tells what the profile will be after a step, so that plans
+    are estimated and carried out without profiles in between.
     """
 
     name: ClassVar[str]

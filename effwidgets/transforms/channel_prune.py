@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from math import prod
 from typing import ClassVar, Literal
 
-import torch
 from torch import Tensor, nn
 
-from effwidgets.errors import TransformError, UnknownNameError
-from effwidgets.records import Cost, Edit, Group, Kept, Knob, LayerProfile, Profile, Site, Skip, Step
+from effwidgets.errors import TransformError
+from effwidgets.records import Cost, Edit, Group, Kept, Piece, Profile, Site, Skip, Step
 from effwidgets.transforms.calibration import Calibration
 from effwidgets.transforms.channels import (
     Axes,
     Cuts,
+    Side,
     axes_of,
     cut_layer,
     entries_kept,
     fill_layer,
-    makes,
-    shape_kept,
     sides,
+    weight_mask,
 )
-from effwidgets.transforms.criteria import CRITERIA, strength
-from effwidgets.transforms.factorization import bytes_each
+from effwidgets.transforms.criteria import strength, strongest
+from effwidgets.transforms.foresee import Foreseen
+from effwidgets.transforms.prunable import channels_asked, group_asked, obstacle_of, site_of
+from effwidgets.transforms.pruned import Trim, foreseen, layer_axes, trim_change
+from effwidgets.transforms.scenes import Scene
 from effwidgets.transforms.surgery import find_layer, piece, plain_obstacle, tied_places
 
 __all__ = ["CHANNEL_PRUNE", "ChannelPrune"]
@@ -34,67 +35,72 @@ __all__ = ["CHANNEL_PRUNE", "ChannelPrune"]
 class ChannelPrune:
     """Keep the strongest channels of a group of layers whose channels change together.
 
-    The step names the group by its first producer. Settings ``channels``: how many stay; ``criterion``: "l2" (unless
-    given), "l1" or "bn".
+    The step names the group by its first producer. Settings ``channels``: how many stay, a multiple of `Group.blocks`;
+    ``criterion``: "l2" unless given, or another of `CRITERIA`; ``seed``: for "random". The channels of a group of kind
+    "heads" are whole attention heads.
     """
 
     name: ClassVar[str] = "channel_prune"
     family: ClassVar[str] = "prune"
     phase: ClassVar[Literal["structure", "format", "schedule"]] = "structure"
-    exact: ClassVar[frozenset[str]] = frozenset({"params", "param_bytes", "macs", "backward_macs"})
+    exact: ClassVar[frozenset[str]] = frozenset({"params", "param_bytes", "macs", "backward_macs", "saved_bytes"})
     reads: ClassVar[frozenset[str]] = frozenset({"groups"})
+    repairs: ClassVar[frozenset[str]] = frozenset({"least_squares", "bias", "batch_norm"})
 
     def sites(self, profile: Profile) -> Iterator[Site | Skip]:
         """Yield every group of channels, or why its channels must stay."""
         layers = {layer.name: layer for layer in profile.layers}
         for group in profile.groups:
-            reason = group.obstacle or _obstacle(group, layers)
+            reason = group.obstacle or obstacle_of(group, layers, profile.groups)
             if reason:
                 yield Skip(transform=self.name, layers=(group.name,), reason=reason)
             else:
-                yield _site(group, layers)
+                yield site_of(self.name, group, layers)
 
     def estimate(self, profile: Profile, step: Step) -> Cost:
-        """Return the change: each weight shrinks along the axes that are cut, its MACs in the same ratio."""
-        group, channels = _asked(profile, step)
-        layers = {layer.name: layer for layer in profile.layers}
-        axes = _profile_axes(step, group, layers)
-        cuts = _cuts(group, range(channels), axes, {name: _weight_shape(layers[name]) for name in axes})
-        total = Cost()
-        for name, cut in cuts.items():
-            total += _change(layers[name], axes[name], cut)
-        return total
+        """Return the change: see `trim_change`."""
+        return trim_change(_trim(profile, step))
+
+    def foresee(self, profile: Profile, step: Step) -> Foreseen:
+        """Return what stands in the profile afterwards: see `pruned.foreseen`."""
+        return foreseen(profile, _trim(profile, step))
 
     def rewrite(self, model: nn.Module, step: Step, profile: Profile) -> Edit:
         """Cut all members to the asked number of channels; the values come with `fit`."""
-        group, channels = _asked(profile, step)
+        group = group_asked(profile, step)
+        channels = channels_asked(step, group)
         modules = {member.layer: find_layer(model, member.layer) for member in group.members}
         for name, module in modules.items():
             tied = tied_places(model, module)
             reason = plain_obstacle(module) or (f"its parameters are tied to {tied[0]}" if tied else None)
             if reason:
                 raise TransformError(f"{step}: {name}: {reason}.")
-        axes = _module_axes(step, modules)
-        cuts = _cuts(group, range(channels), axes, _module_shapes(modules))
-        before = tuple(piece(name, module) for name, module in modules.items())
+        axes = _module_axes(step, modules, group)
+        # Any will do for the shapes, the same number from each block.
+        first = [place for place in range(group.channels) if place % _run(group) < channels // group.blocks]
+        cuts = _cuts(group, first, axes, modules)
+        before = (*(piece(name, module) for name, module in modules.items()), *_stated_pieces(model, group))
+        _state(model, group, channels, step)
         for name, cut in cuts.items():
             cut_layer(axes[name], modules[name], cut)
-        after = tuple(piece(name, module) for name, module in modules.items())
+        after = (*(piece(name, module) for name, module in modules.items()), *_stated_pieces(model, group))
         return Edit(step=step, before=before, after=after, kept=_kept(cuts), group=group)
 
     def fit(self, model: nn.Module, original: nn.Module, edit: Edit, calibration: Calibration | None) -> Edit:
-        """Choose the channels by the criterion and copy what is left of every tensor. Calibration data is not used."""
-        del calibration
+        """Choose the channels by the criterion and copy what is left of every tensor.
+
+        Calibration data is used by the criteria that look at activations.
+        """
         group = _group(edit)
         modules = {member.layer: find_layer(original, member.layer) for member in group.members}
-        axes = _module_axes(edit.step, modules)
-        strong = strength(edit.step, group, modules, axes)
-        wanted = int(_channels(edit.step, group))
-        kept = sorted(torch.argsort(strong, descending=True, stable=True)[:wanted].tolist())
-        cuts = _cuts(group, kept, axes, _module_shapes(modules))
+        axes = _module_axes(edit.step, modules, group)
+        scene = Scene(step=edit.step, group=group, modules=modules, axes=axes, model=original, calibration=calibration)
+        scores = strength(scene)
+        kept = strongest(scores, channels_asked(edit.step, group), group.blocks)
+        cuts = _cuts(group, kept, axes, modules)
         for name, cut in cuts.items():
             fill_layer(axes[name], find_layer(model, name), modules[name], cut)
-        return dataclasses.replace(edit, kept=_kept(cuts))
+        return dataclasses.replace(edit, kept=_kept(cuts), notes=(*edit.notes, *_notes(scores, kept)))
 
     def witness(self, original: nn.Module, edit: Edit, model: nn.Module) -> None:
         """Silence the removed channels where they were read."""
@@ -102,21 +108,24 @@ class ChannelPrune:
         for kept in edit.kept:
             if kept.side == "in":
                 module = find_layer(original, kept.layer)
-                axis = _module_axes(edit.step, {kept.layer: module})[kept.layer].sides["in"]
-                weight = _weight(module)
-                mask = torch.zeros(weight.shape[axis], dtype=torch.bool, device=weight.device)
-                mask[list(kept.indices)] = True
-                shape = [1] * weight.dim()
-                shape[axis] = -1
-                silent = torch.where(mask.view(shape), weight.detach(), weight.new_zeros(()))
+                axes = _module_axes(edit.step, {kept.layer: module}, _group(edit))[kept.layer]
+                weight = module.weight
+                if not isinstance(weight, Tensor):
+                    raise TransformError(f"{edit.step}: {kept.layer} has no weight.")
+                silent = weight.detach() * weight_mask(axes, weight.detach(), {"in": kept.indices})
                 module.weight = nn.Parameter(silent, requires_grad=weight.requires_grad)
 
 
-def _weight(module: nn.Module) -> Tensor:
-    weight = module.weight
-    if not isinstance(weight, Tensor):
-        raise TransformError(f"{type(module).__name__} has no weight.")
-    return weight
+def _trim(profile: Profile, step: Step) -> Trim:
+    group = group_asked(profile, step)
+    channels = channels_asked(step, group)
+    layers = {layer.name: layer for layer in profile.layers}
+    reason = obstacle_of(group, layers, profile.groups)
+    if reason:
+        raise TransformError(f"{step}: {reason}.")
+    found = {member.layer: layer_axes(layers[member.layer], group) for member in group.members}
+    axes = {name: known for name, known in found.items() if known is not None}
+    return Trim(group=group, channels=channels, layers=layers, axes=axes)
 
 
 def _group(edit: Edit) -> Group:
@@ -125,109 +134,53 @@ def _group(edit: Edit) -> Group:
     return edit.group
 
 
-def _asked(profile: Profile, step: Step) -> tuple[Group, int]:
-    if len(step.layers) != 1:
-        raise TransformError(f"{step}: channel_prune takes the name of one group, {len(step.layers)} came.")
-    group = next((group for group in profile.groups if group.name == step.layers[0]), None)
-    if group is None:
-        raise UnknownNameError("group of channels", step.layers[0], [group.name for group in profile.groups])
-    if group.obstacle:
-        raise TransformError(f"{step}: {group.obstacle}.")
-    return group, _channels(step, group)
+def _run(group: Group) -> int:
+    return group.channels // group.blocks
 
 
-def _channels(step: Step, group: Group) -> int:
-    step.check_settings(("channels", "criterion"))
-    criterion = dict(step.settings).get("criterion", CRITERIA[0])
-    if criterion not in CRITERIA:
-        raise UnknownNameError("criterion of channel_prune", criterion, CRITERIA)
-    value = step.setting("channels")
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= group.channels:
-        raise TransformError(f"{step}: channels is {value!r}; a whole number from 1 to {group.channels} was expected.")
-    return value
-
-
-def _obstacle(group: Group, layers: Mapping[str, LayerProfile]) -> str | None:
-    if group.channels == 1:
-        return "there is only one channel"
-    for member in group.members:
-        layer = layers.get(member.layer)
-        if layer is None:
-            return f"{member.layer} is not in the profile"
-        if _layer_axes(layer) is None:
-            return f"{member.layer}, a {layer.kind}, mixes the channels or cannot be cut"
-        extra = {tensor.name for tensor in layer.tensors if tensor.kind == "parameter"} - {"weight", "bias"}
-        if extra:
-            return f"{member.layer} holds {', '.join(sorted(extra))} beside weight and bias"
-    if not any(member.side == "in" for member in group.members):
-        return "nothing reads these channels"
-    return None
-
-
-def _site(group: Group, layers: Mapping[str, LayerProfile]) -> Site:
-    makers = {member.layer for member in group.members if makes(member.side, _layer_axes(layers[member.layer]))}
-    readers = {member.layer for member in group.members if member.side == "in"}
-    normed = any(layers[member.layer].kind.startswith("BatchNorm") for member in group.members)
-    knobs = (
-        Knob(name="channels", kind="int", low=1, high=group.channels),
-        Knob(name="criterion", kind="choice", choices=CRITERIA if normed else CRITERIA[:2]),
-    )
-    reason = f"{group.channels} channels, made by {_some(makers)} and read by {_some(readers)}"
-    return Site(transform=ChannelPrune.name, layers=(group.name,), knobs=knobs, reason=reason)
-
-
-def _some(names: set[str]) -> str:
-    return next(iter(names)) if len(names) == 1 else f"{len(names)} layers"
-
-
-def _layer_axes(layer: LayerProfile) -> Axes | None:
-    config = dict(layer.config)
-    groups, into, out = (config.get(name, 1) for name in ("groups", "in_channels", "out_channels"))
-    return axes_of(layer.kind, *(value if isinstance(value, int) else 0 for value in (groups, into, out)))
-
-
-def _profile_axes(step: Step, group: Group, layers: Mapping[str, LayerProfile]) -> dict[str, Axes]:
-    reason = _obstacle(group, layers)
-    if reason:
-        raise TransformError(f"{step}: {reason}.")
-    found = {member.layer: _layer_axes(layers[member.layer]) for member in group.members}
-    return {name: axes for name, axes in found.items() if axes is not None}
-
-
-def _module_axes(step: Step, modules: Mapping[str, nn.Module]) -> dict[str, Axes]:
+def _module_axes(step: Step, modules: Mapping[str, nn.Module], group: Group) -> dict[str, Axes]:
     found = {}
     for name, module in modules.items():
-        counts = [getattr(module, count, 1) for count in ("groups", "in_channels", "out_channels")]
+        groups, into, out = (getattr(module, count, 1) for count in ("groups", "in_channels", "out_channels"))
+        kind = "Linear" if type(module).__name__ == "NonDynamicallyQuantizableLinear" else type(module).__name__
         plain = type(module) is getattr(nn, type(module).__name__, None)
-        axes = axes_of(type(module).__name__, *counts) if plain else None
+        own = [member for member in group.members if member.layer == name]
+        axes = axes_of(kind, groups, into, out, own) if plain else None
         if axes is None:
             raise TransformError(f"{step}: {name}, a {type(module).__name__}, mixes the channels or cannot be cut.")
         found[name] = axes
     return found
 
 
-def _weight_shape(layer: LayerProfile) -> tuple[int, ...]:
-    weight = layer.tensor("weight") or layer.tensor("running_mean")
-    if weight is None:
-        count = dict(layer.config).get("num_features", 0)
-        return (count if isinstance(count, int) else 0,)
-    return weight.shape
-
-
-def _module_shapes(modules: Mapping[str, nn.Module]) -> dict[str, tuple[int, ...]]:
-    shapes = {}
-    for name, module in modules.items():
-        weight = getattr(module, "weight", None)
-        shapes[name] = tuple(weight.shape) if isinstance(weight, Tensor) else (int(getattr(module, "num_features", 0)),)
-    return shapes
-
-
-def _cuts(group: Group, kept: Sequence[int], axes: Mapping[str, Axes], shapes: Mapping[str, tuple[int, ...]]) -> Cuts:
+def _cuts(group: Group, kept: Sequence[int], axes: Mapping[str, Axes], modules: Mapping[str, nn.Module]) -> Cuts:
     cuts: Cuts = {}
     for (layer, side), members in sides(group, axes).items():
-        size = shapes[layer][axes[layer].sides[side]]
-        cuts.setdefault(layer, {})[side] = entries_kept(size, members, group.channels, kept)
+        size = _size(modules[layer], axes[layer], side)
+        entries = entries_kept(size, members, group.channels, kept)
+        _check_blocks(layer, axes[layer], size, entries)
+        cuts.setdefault(layer, {})[side] = entries
     return cuts
+
+
+def _size(module: nn.Module, axes: Axes, side: Side) -> int:
+    weight = getattr(module, "weight", None)
+    return (
+        axes.entries(side, tuple(weight.shape))
+        if isinstance(weight, Tensor)
+        else int(getattr(module, "num_features", 0))
+    )
+
+
+def _check_blocks(layer: str, axes: Axes, size: int, entries: Sequence[int]) -> None:
+    each = size // axes.blocks
+    counts = [0] * axes.blocks
+    for entry in entries:
+        counts[entry // each] += 1
+    if len(set(counts)) > 1:
+        raise TransformError(
+            f"{layer} runs in {axes.blocks} groups, which must keep the same number each; they would keep "
+            f"{', '.join(map(str, counts[:8]))}. The profile is not of this model."
+        )
 
 
 def _kept(cuts: Cuts) -> tuple[Kept, ...]:
@@ -236,19 +189,36 @@ def _kept(cuts: Cuts) -> tuple[Kept, ...]:
     )
 
 
-def _change(layer: LayerProfile, axes: Axes, cut: Mapping[Literal["out", "in"], Sequence[int]]) -> Cost:
-    total = Cost()
-    for tensor in layer.tensors:
-        less = prod(shape_kept(axes, tensor.name, tensor.shape, cut)) - prod(tensor.shape)
-        params = less if tensor.kind == "parameter" else 0
-        macs = backward = 0
-        if tensor.name == "weight":
-            macs, backward = (
-                work * less // prod(tensor.shape) for work in (layer.self_cost.macs, layer.self_cost.backward_macs)
+def _state(model: nn.Module, group: Group, channels: int, step: Step) -> None:
+    # Numbers that a forward reads, such as how many heads there are.
+    for layer, attribute, worth in group.stated:
+        module = find_layer(model, layer)
+        now = getattr(module, attribute, None)
+        if now != worth * group.channels:
+            raise TransformError(
+                f"{step}: {layer or 'the model'}.{attribute} is {now!r}; {worth * group.channels} was expected. The "
+                "profile is not of this model."
             )
-        each = bytes_each(tensor.dtype)
-        total += Cost(params=params, param_bytes=less * each, macs=macs, backward_macs=backward)
-    return total
+        setattr(module, attribute, worth * channels)
+
+
+def _stated_pieces(model: nn.Module, group: Group) -> tuple[Piece, ...]:
+    found: dict[str, list[str]] = {}
+    for layer, attribute, _ in group.stated:
+        found.setdefault(layer, []).append(f"{attribute}={getattr(find_layer(model, layer), attribute, None)}")
+    return tuple(
+        Piece(layer=layer, text=f"{type(find_layer(model, layer)).__name__}({', '.join(texts)})")
+        for layer, texts in found.items()
+    )
+
+
+def _notes(scores: Tensor, kept: Sequence[int]) -> tuple[str, ...]:
+    silent = int((scores < 0).sum())
+    removed = silent - int((scores[list(kept)] < 0).sum())
+    if not removed:
+        return ()
+    gone = len(scores) - len(kept)
+    return (f"{removed} of the {gone} removed channels were zero for every input: without them nothing moves.",)
 
 
 CHANNEL_PRUNE = ChannelPrune()

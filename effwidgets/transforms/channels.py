@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import torch
@@ -18,12 +18,14 @@ __all__ = [
     "Cuts",
     "Side",
     "axes_of",
+    "counts_kept",
     "cut_layer",
     "entries_kept",
     "fill_layer",
-    "kept_sizes",
+    "makes",
     "shape_kept",
     "sides",
+    "weight_mask",
 ]
 
 Side: TypeAlias = Literal["out", "in"]
@@ -38,21 +40,38 @@ class Axes:
     Attributes:
         sides: by side, the axis of the weight; a layer that works on each channel alone has "out" only.
         vectors: tensors beside the weight that have one entry for each channel of the "out" side.
-        counts: by side, the attributes that say how many channels there are.
+        counts: by side, the attributes that say how many channels there are, and how many entries of the side one of
+            them counts.
+        blocked: the side whose axis, always 1, holds the entries of one block only: in a convolution in groups. The
+            blocks follow one another along axis 0.
+        blocks: how many blocks there are; each must keep the same number of entries, on both sides.
     """
 
     sides: Mapping[Side, int]
     vectors: tuple[str, ...]
-    counts: Mapping[Side, tuple[str, ...]]
+    counts: Mapping[Side, tuple[tuple[str, int], ...]]
+    blocked: Side | None = None
+    blocks: int = 1
+
+    def entries(self, side: Side, weight: Shape) -> int:
+        """Return how many entries a side has."""
+        return weight[self.sides[side]] * (self.blocks if side == self.blocked else 1)
 
 
-_LINEAR = Axes(sides={"out": 0, "in": 1}, vectors=("bias",), counts={"out": ("out_features",), "in": ("in_features",)})
-_CONV = Axes(sides={"out": 0, "in": 1}, vectors=("bias",), counts={"out": ("out_channels",), "in": ("in_channels",)})
-_TURNED = Axes(sides={"out": 1, "in": 0}, vectors=("bias",), counts={"out": ("out_channels",), "in": ("in_channels",)})
-_DEPTHWISE = Axes(sides={"out": 0}, vectors=("bias",), counts={"out": ("out_channels", "in_channels", "groups")})
-_NORM = Axes(sides={"out": 0}, vectors=("bias", "running_mean", "running_var"), counts={"out": ("num_features",)})
-_PRELU = Axes(sides={"out": 0}, vectors=(), counts={"out": ("num_parameters",)})
-_EMBEDDING = Axes(sides={"out": 1}, vectors=(), counts={"out": ("embedding_dim",)})
+_LINEAR = Axes(
+    sides={"out": 0, "in": 1},
+    vectors=("bias",),
+    counts={"out": (("out_features", 1),), "in": (("in_features", 1),)},
+)
+_CONV = Axes(
+    sides={"out": 0, "in": 1},
+    vectors=("bias",),
+    counts={"out": (("out_channels", 1),), "in": (("in_channels", 1),)},
+)
+_TURNED = replace(_CONV, sides={"out": 1, "in": 0})
+_NORM = Axes(sides={"out": 0}, vectors=("bias", "running_mean", "running_var"), counts={"out": (("num_features", 1),)})
+_PRELU = Axes(sides={"out": 0}, vectors=(), counts={"out": (("num_parameters", 1),)})
+_EMBEDDING = Axes(sides={"out": 1}, vectors=(), counts={"out": (("embedding_dim", 1),)})
 
 _KINDS = {
     "Linear": _LINEAR,
@@ -65,15 +84,23 @@ _KINDS = {
 }
 
 
-def axes_of(kind: str, groups: int, channels_in: int, channels_out: int) -> Axes | None:
+def axes_of(kind: str, groups: int, channels_in: int, channels_out: int, own: Sequence[Member] = ()) -> Axes | None:
     """Return where the channels of a layer lie; None for a kind whose channels cannot be cut.
 
-    ``groups`` and the two counts are those of a convolution; other layers pass 1 and what they like.
+    ``groups`` and the two counts are those of a convolution; other layers pass 1 and what they like. A depthwise
+    convolution passes its channels on, each to one or several of its own; unless ``own``, what a group says of the
+    layer, has it make them: it was left with one channel in each of its groups since the group was found.
     """
     axes = _KINDS.get(kind)
     if axes is None or groups == 1:
         return axes
-    return _DEPTHWISE if axes is _CONV and groups == channels_in == channels_out else None
+    if groups == channels_in and (channels_out == channels_in or axes is _CONV):
+        times = channels_out // channels_in
+        if any(member.side == "out" and member.repeat % times for member in own):
+            return replace(axes, blocked="in", blocks=groups)
+        counts = (("out_channels", 1), ("in_channels", times), ("groups", times))
+        return Axes(sides={"out": 0}, vectors=("bias",), counts={"out": counts})
+    return replace(axes, blocked="in" if axes is _CONV else "out", blocks=groups)
 
 
 def makes(side: str, axes: Axes | None) -> bool:
@@ -83,9 +110,12 @@ def makes(side: str, axes: Axes | None) -> bool:
 
 def sides(group: Group, known: Mapping[str, Axes]) -> dict[tuple[str, Side], tuple[Member, ...]]:
     """Sort the members of ``group`` by layer and side; a layer without an "in" side is cut on its "out" side."""
+    both = {(member.layer, member.side) for member in group.members}
     found: dict[tuple[str, Side], list[Member]] = {}
     for member in group.members:
         side: Side = member.side if member.side in known[member.layer].sides else "out"
+        if side != member.side and (member.layer, side) in both:
+            continue  # it is said twice, and its "out" side knows how many entries a channel has there
         held = found.setdefault((member.layer, side), [])
         if all((other.start, other.repeat) != (member.start, member.repeat) for other in held):
             held.append(member)
@@ -112,19 +142,65 @@ def entries_kept(size: int, members: Sequence[Member], channels: int, kept: Sequ
     return tuple(entry for entry in range(size) if entry not in gone)
 
 
-def kept_sizes(axes: Axes, weight: Shape, cut: Mapping[Side, Sequence[int]]) -> Shape:
-    """Return the shape of the weight with only the entries in ``cut`` left."""
-    shape = list(weight)
+def shape_kept(axes: Axes, name: str, shape: Shape, left: Mapping[Side, int]) -> Shape:
+    """Return the shape of the tensor ``name`` of a layer when so many entries of its sides are ``left``."""
+    if name != "weight":
+        return (left["out"],) if name in axes.vectors and "out" in left else shape
+    if len(shape) < len(axes.sides):
+        return shape
+    made = list(shape)
+    for side, count in left.items():
+        made[axes.sides[side]] = count // axes.blocks if side == axes.blocked else count
+    return tuple(made)
+
+
+def counts_kept(axes: Axes, left: Mapping[Side, int]) -> dict[str, int]:
+    """Return the attributes that count the channels, as they are when so many entries of the sides are ``left``."""
+    return {name: count // each for side, count in left.items() for name, each in axes.counts[side]}
+
+
+def cut_layer(axes: Axes, module: nn.Module, cut: Mapping[Side, Sequence[int]]) -> None:
+    """Give ``module`` tensors of zeros of the shapes that are left, and the counts that go with them."""
+    left = {side: len(kept) for side, kept in cut.items()}
+    for name, tensor in list(_tensors(axes, module)):
+        shape = shape_kept(axes, name, tuple(tensor.shape), left)
+        made = blank_parameter(tensor, shape) if isinstance(tensor, nn.Parameter) else tensor.new_zeros(shape)
+        setattr(module, name, made)
+    for name, count in counts_kept(axes, left).items():
+        setattr(module, name, count)
+
+
+def fill_layer(axes: Axes, module: nn.Module, original: nn.Module, cut: Mapping[Side, Sequence[int]]) -> None:
+    """Copy what is left of the tensors of ``original`` into ``module``, which `cut_layer` has shaped."""
+    with torch.no_grad():
+        for name, tensor in _tensors(axes, original):
+            left = tensor.detach()
+            if name == "weight":
+                left = _weight_kept(axes, left, cut)
+            elif "out" in cut:
+                left = left.index_select(0, _places(cut["out"], left))
+            getattr(module, name).copy_(left)
+
+
+def weight_mask(axes: Axes, weight: torch.Tensor, cut: Mapping[Side, Sequence[int]]) -> torch.Tensor:
+    """Return which entries of a weight stay, as booleans that broadcast over it.
+
+    >>> conv = nn.Conv2d(4, 2, 1, groups=2)
+    >>> axes = axes_of("Conv2d", 2, 4, 2)
+    >>> weight_mask(axes, conv.weight, {"in": (0, 3)})[:, :, 0, 0].tolist()
+    [[True, False], [False, True]]
+    """
+    mask = weight.new_ones(weight.shape[:2] + (1,) * (weight.dim() - 2), dtype=torch.bool)
     for side, kept in cut.items():
-        shape[axes.sides[side]] = len(kept)
-    return tuple(shape)
-
-
-def shape_kept(axes: Axes, name: str, shape: Shape, cut: Mapping[Side, Sequence[int]]) -> Shape:
-    """Return the shape that is left of the tensor ``name`` of a layer."""
-    if name == "weight":
-        return shape if len(shape) < len(axes.sides) else kept_sizes(axes, shape, cut)
-    return (len(cut["out"]),) if name in axes.vectors and "out" in cut else shape
+        axis = axes.sides[side]
+        stays = mask.new_zeros(axes.entries(side, tuple(weight.shape)))
+        stays[_places(kept, weight)] = True
+        if side == axes.blocked:
+            part = stays.view(axes.blocks, -1).repeat_interleave(weight.shape[0] // axes.blocks, 0)
+        else:
+            part = stays[:, None] if axis == 0 else stays[None]
+        mask = mask & part.reshape(part.shape + (1,) * (weight.dim() - 2))
+    return mask
 
 
 def _tensors(axes: Axes, module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
@@ -134,24 +210,18 @@ def _tensors(axes: Axes, module: nn.Module) -> Iterator[tuple[str, torch.Tensor]
             yield name, tensor
 
 
-def cut_layer(axes: Axes, module: nn.Module, cut: Mapping[Side, Sequence[int]]) -> None:
-    """Give ``module`` tensors of zeros of the shapes that are left, and the counts that go with them."""
-    for name, tensor in list(_tensors(axes, module)):
-        shape = shape_kept(axes, name, tuple(tensor.shape), cut)
-        made = blank_parameter(tensor, shape) if isinstance(tensor, nn.Parameter) else tensor.new_zeros(shape)
-        setattr(module, name, made)
-    for side, kept in cut.items():
-        for count in axes.counts[side]:
-            setattr(module, count, len(kept))
+def _weight_kept(axes: Axes, weight: torch.Tensor, cut: Mapping[Side, Sequence[int]]) -> torch.Tensor:
+    if axes.blocked is not None and axes.blocked in cut:
+        # Each block reads entries of its own: these have other places in each.
+        kept = _places(cut[axes.blocked], weight).view(axes.blocks, -1)
+        first = torch.arange(axes.blocks, device=weight.device)[:, None] * weight.shape[1]
+        runs = zip(weight.chunk(axes.blocks), kept - first, strict=True)
+        weight = torch.cat([run.index_select(1, places) for run, places in runs])
+    for side, places in cut.items():
+        if side != axes.blocked:
+            weight = weight.index_select(axes.sides[side], _places(places, weight))
+    return weight
 
 
-def fill_layer(axes: Axes, module: nn.Module, original: nn.Module, cut: Mapping[Side, Sequence[int]]) -> None:
-    """Copy what is left of the tensors of ``original`` into ``module``, which `cut_layer` has shaped."""
-    with torch.no_grad():
-        for name, tensor in _tensors(axes, original):
-            left = tensor.detach()
-            for side, kept in cut.items():
-                if name == "weight" or (name in axes.vectors and side == "out"):
-                    axis = axes.sides[side] if name == "weight" else 0
-                    left = left.index_select(axis, torch.tensor(kept, dtype=torch.long, device=left.device))
-            getattr(module, name).copy_(left)
+def _places(kept: Sequence[int], like: torch.Tensor) -> torch.Tensor:
+    return torch.tensor(tuple(kept), dtype=torch.long, device=like.device)

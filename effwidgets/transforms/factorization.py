@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import bisect
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from math import prod
+from dataclasses import replace
 from typing import ClassVar, Literal, cast
 
 import torch
@@ -14,8 +12,12 @@ from torch import Tensor, nn
 
 from effwidgets.errors import TransformError
 from effwidgets.records import Cost, Edit, Knob, LayerProfile, Profile, Shape, Site, Skip, Step
+from effwidgets.transforms.break_even import fewer, largest, nothing_saved, saves_both
 from effwidgets.transforms.calibration import Calibration
+from effwidgets.transforms.chains import bytes_each, chained, regroup
+from effwidgets.transforms.foresee import Foreseen, change_between
 from effwidgets.transforms.obstacles import Obstacles, bare_kind, raw_obstacle
+from effwidgets.transforms.parts import Part
 from effwidgets.transforms.surgery import (
     blank_parameter,
     find_layer,
@@ -24,60 +26,34 @@ from effwidgets.transforms.surgery import (
     replace_layer,
     tied_places,
 )
+from effwidgets.transforms.weights import Values, groups_of, of_groups, weight_of, weight_shape
 
-__all__ = ["Factorization", "Stage", "bytes_each", "positions", "weight_shape"]
+__all__ = ["Factorization", "Values", "bytes_each", "groups_of", "weight_of", "weight_shape"]
 
-_MATRIX = 2
-_BOTH = 2  # gradients: of the weight and of the inputs
 _SMALL = 4  # a full rank of three leaves nothing to choose from
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
-    """One factor: the shape of its weight and at how many places it is applied in one forward."""
-
-    weight: Shape
-    positions: int
-
-
-def positions(shape: Shape, spatial: int) -> int:
-    """Return at how many places a weight is applied for an output (or input) of ``shape``."""
-    return prod(shape) // shape[-1 - spatial]
-
-
-def bytes_each(dtype: str) -> int:
-    """Return the bytes of one element of a dtype that is written without ``torch.``."""
-    found: torch.dtype = getattr(torch, dtype)
-    return found.itemsize
-
-
-def weight_shape(layer: LayerProfile) -> Shape:
-    """Return the sizes of a layer's weight.
-
-    Raises:
-        TransformError: it has no plain weight, or did not run in the profiled forward.
-    """
-    weight = layer.tensor("weight")
-    if weight is None or not layer.calls:
-        raise TransformError(f"{layer.name or 'the model itself'} has no plain weight or did not run in this forward.")
-    return weight.shape
 
 
 class Factorization(ABC):
     """Base of the techniques that replace one weight by a product of smaller ones.
 
-    A subclass says for which layers it is meant, what its factors look like, how they are computed and multiplied.
-    The bias stands once, on the last factor. Frozen weights give frozen factors.
+    A subclass says for which layers it is meant, what its factors look like (`parts`, or `layers`), how they are
+    computed and multiplied, all for a layer of one group: a convolution in groups becomes one chain for each group,
+    side by side. The bias stands once, on the last factor. Frozen weights give frozen factors.
+
+    A rank that leaves as many parameters as there were is refused, unless the setting ``anyway`` is True.
     """
 
     name: ClassVar[str]
     family: ClassVar[str]
     phase: ClassVar[Literal["structure", "format", "schedule"]] = "structure"
-    exact: ClassVar[frozenset[str]] = frozenset({"params", "param_bytes", "macs", "backward_macs"})
+    exact: ClassVar[frozenset[str]] = frozenset({"params", "param_bytes", "macs", "backward_macs", "saved_bytes"})
     reads: ClassVar[frozenset[str]] = frozenset()
+    repairs: ClassVar[frozenset[str]] = frozenset({"least_squares", "bias", "batch_norm"})
     classes: ClassVar[tuple[type[nn.Module], ...]]
     ranks: ClassVar[tuple[str, ...]]
+    options: ClassVar[tuple[str, ...]] = ()
     reports_raw: ClassVar[bool] = False
+    grouped: ClassVar[bool] = True
     title: ClassVar[str]
 
     @abstractmethod
@@ -89,20 +65,54 @@ class Factorization(ABC):
         """Return the full rank for each of `ranks`."""
 
     @abstractmethod
-    def stages(self, layer: LayerProfile, ranks: Sequence[int]) -> tuple[Stage, ...]:
-        """Return the factors that would stand for ``layer``, in the order in which they are applied."""
-
-    @abstractmethod
-    def layers(self, module: nn.Module, ranks: Sequence[int]) -> tuple[nn.Module, ...]:
-        """Return the factors as layers on the meta device; only the last one may have a bias."""
-
-    @abstractmethod
     def factors(self, weight: Tensor, ranks: Sequence[int]) -> tuple[Tensor, ...]:
         """Return the weights of the factors."""
 
     @abstractmethod
     def product(self, *weights: Tensor) -> Tensor:
         """Return the weight that applies all factors at once."""
+
+    def product_for(self, whole: Part, *weights: Tensor) -> Tensor:
+        """Return `product` where ``whole`` must be known to find it: the layer as it was, of one group."""
+        del whole
+        return self.product(*weights)
+
+    def parts(self, whole: Part, ranks: Sequence[int]) -> tuple[Part, ...]:
+        """Return the factors that would stand for ``whole``, in the order in which they are applied.
+
+        Only the last one may have a bias. A subclass writes this method, or `layers`.
+        """
+        return tuple(Part.of_module(layer) for layer in self.layers(whole.build(), ranks))
+
+    def layers(self, module: nn.Module, ranks: Sequence[int]) -> tuple[nn.Module, ...]:
+        """Return the factors as layers on the meta device."""
+        return tuple(part.build() for part in self.parts(Part.of_module(module), ranks))
+
+    def unsuited(self, layer: LayerProfile) -> str | None:
+        """Say why this technique leaves a layer alone that is of its kind; None where it does not."""
+        del layer
+        return None
+
+    def warns(self, layer: LayerProfile) -> tuple[str, ...]:
+        """Return bad news for a layer; with any, the site is an expert choice, which `suggest` does not try."""
+        del layer
+        return ()
+
+    def values(self, old: nn.Module, edit: Edit, original: nn.Module, calibration: Calibration | None) -> Values:
+        """Return the values of the factors for the layer ``old`` of ``original``: from its weight alone, unless given.
+
+        A subclass may fit them to the calibration data.
+        """
+        del original, calibration
+        ranks = self.ranks_of(edit.step, Part.of_module(old))
+        return Values(weights=self.grouped_factors(weight_of(old), ranks, groups=groups_of(old)))
+
+    def grouped_factors(self, weight: Tensor, ranks: Sequence[int], *, groups: int) -> tuple[Tensor, ...]:
+        """Return `factors` of each group of a convolution, side by side."""
+        if groups == 1:
+            return self.factors(weight, ranks)
+        each = [self.factors(part, ranks) for part in weight.chunk(groups)]
+        return tuple(torch.cat(side) for side in zip(*each, strict=True))
 
     def sites(self, profile: Profile) -> Iterator[Site | Skip]:
         """Yield every layer of its kind, with the largest rank that pays, or why it is left alone."""
@@ -111,30 +121,44 @@ class Factorization(ABC):
             reason = raw_obstacle(layer) if self.reports_raw else None
             if reason is None and not self._of_kind(layer):
                 continue
-            reason = reason or obstacles.of(layer) or self._too_little(layer)
+            reason = reason or obstacles.of(layer) or self._too_little(layer) or self.unsuited(layer)
             if reason:
                 yield Skip(transform=self.name, layers=(layer.name,), reason=reason)
             else:
                 yield self._site(layer)
 
+    def foresee(self, profile: Profile, step: Step) -> Foreseen:
+        """Return the factors as they will stand in the profile, and the channels between them."""
+        layer = profile.layer(self.target(step))
+        weight_shape(layer)
+        whole = Part.of_layer(layer)
+        graded = profile.cost.backward_macs > 0 or profile.cost.saved_bytes > 0
+        made = chained(layer, self.chain(whole, self.ranks_of(step, whole)), graded=graded)
+        return Foreseen(layers={layer.name: made}, groups=regroup(profile, layer, made))
+
     def estimate(self, profile: Profile, step: Step) -> Cost:
-        """Return the change: each factor's size and the places where it is applied."""
-        layer = profile.layer(self._target(step))
-        return self._change(layer, self._ranks(step, weight_shape(layer)))
+        """Return the change: each factor's size, the places where it is applied, and what is kept between them."""
+        return change_between(profile, self.foresee(profile, step))
+
+    def chain(self, whole: Part, ranks: Sequence[int]) -> tuple[Part, ...]:
+        """Return `parts` for all groups of ``whole``; the last one has its bias."""
+        made = self.parts(replace(whole.of_one_group(), bias=whole.bias), ranks)
+        *others, last = (part.times(whole.groups) for part in made) if whole.groups > 1 else made
+        return *others, replace(last, bias=whole.bias)
 
     def rewrite(self, model: nn.Module, step: Step, profile: Profile) -> Edit:
         """Put factors of zeros where the layer stands."""
         del profile
-        name = self._target(step)
+        name = self.target(step)
         module = find_layer(model, name)
         reason = self._misfit(model, module)
         if reason:
             raise TransformError(f"{step}: {reason}.")
-        weight, bias = _weight(module), getattr(module, "bias", None)
-        ranks = self._ranks(step, tuple(weight.shape))
-        layers = self.layers(module, ranks)
+        weight, bias = weight_of(module), getattr(module, "bias", None)
+        whole = Part.of_module(module)
+        layers = [part.build() for part in self.chain(whole, self.ranks_of(step, whole))]
         for layer in layers:
-            layer.weight = blank_parameter(weight, _weight(layer).shape)
+            layer.weight = blank_parameter(weight, weight_of(layer).shape)
         if bias is not None:
             layers[-1].bias = blank_parameter(bias, bias.shape)
         new = nn.Sequential(*layers)
@@ -142,121 +166,118 @@ class Factorization(ABC):
         return Edit(step=step, before=pieces(name, module), after=pieces(name, new))
 
     def fit(self, model: nn.Module, original: nn.Module, edit: Edit, calibration: Calibration | None) -> Edit:
-        """Fill the factors from the original weight. Calibration data is not used."""
-        del calibration
-        name = self._target(edit.step)
+        """Fill the factors, see `values`."""
+        name = self.target(edit.step)
         old, new = find_layer(original, name), find_layer(model, name)
-        weight = _weight(old)
-        if not bool(torch.isfinite(weight).all()):
+        if not bool(torch.isfinite(weight_of(old)).all()):
             raise TransformError(f"{edit.step}: the weight has entries that are infinite or not a number.")
-        factors = self.factors(weight, self._ranks(edit.step, tuple(weight.shape)))
+        found = self.values(old, edit, original, calibration)
+        layers = list(new.children())
         with torch.no_grad():
-            for layer, factor in zip(new.children(), factors, strict=True):
-                _weight(layer).copy_(factor)
-            if isinstance(old.bias, Tensor):
-                list(new.children())[-1].bias.copy_(old.bias)  # type: ignore[operator]
-        return edit
+            for layer, factor in zip(layers, found.weights, strict=True):
+                weight_of(layer).copy_(factor)
+            bias = found.bias if found.bias is not None else getattr(old, "bias", None)
+            if isinstance(bias, Tensor):
+                layers[-1].bias.copy_(bias)  # type: ignore[operator]
+        return replace(edit, notes=(*edit.notes, *found.notes))
 
     def witness(self, original: nn.Module, edit: Edit, model: nn.Module) -> None:
-        """Give the original layer the product of the factors as its weight."""
-        name = self._target(edit.step)
+        """Give the original layer the product of the factors as its weight, and their bias."""
+        name = self.target(edit.step)
         old = find_layer(original, name)
-        weights = [_weight(layer).detach() for layer in find_layer(model, name).children()]
-        old.weight = nn.Parameter(self.product(*weights), requires_grad=_weight(old).requires_grad)
+        layers = list(find_layer(model, name).children())
+        groups = groups_of(old)
+        sides = zip(*(weight_of(layer).detach().chunk(groups) for layer in layers), strict=True)
+        one = Part.of_module(old).of_one_group()
+        whole = torch.cat([self.product_for(one, *weights) for weights in sides])
+        old.weight = nn.Parameter(whole, requires_grad=weight_of(old).requires_grad)
+        bias = getattr(old, "bias", None)
+        if isinstance(bias, Tensor):
+            new = cast("Tensor", layers[-1].bias).detach()
+            old.bias = nn.Parameter(new, requires_grad=bias.requires_grad)
 
     def regular(self, layer: LayerProfile) -> bool:
-        """Say whether every call had the shapes of the first, so that `stages` may count on them."""
-        weight = weight_shape(layer)
-        return layer.self_cost.macs == prod(weight) * positions(layer.outputs[0], len(weight) - 2) * layer.calls
+        """Say whether every call had the shapes of the first, so that the costs of the factors follow from them."""
+        return layer.self_cost.macs == Part.of_layer(layer).macs(layer.outputs[0]) * layer.calls
 
-    def _of_kind(self, layer: LayerProfile) -> bool:
-        return bare_kind(layer) in {kind.__name__ for kind in self.classes} and self.fits(layer)
+    def ranks_of(self, step: Step, whole: Part) -> tuple[int, ...]:
+        """Return the ranks that a step asks for.
 
-    def _target(self, step: Step) -> str:
-        if len(step.layers) != 1:
-            raise TransformError(f"{step}: {self.name} takes one layer, {len(step.layers)} came.")
-        return step.layers[0]
-
-    def _ranks(self, step: Step, weight: Shape) -> tuple[int, ...]:
-        step.check_settings(self.ranks)
+        Raises:
+            TransformError: one out of range, or ranks that save nothing, unless ``anyway`` is set.
+            UnknownNameError: a setting that there is not.
+        """
+        step.check_settings((*self.ranks, *self.options, "anyway"))
         found = []
-        for name, high in zip(self.ranks, self.limits(weight), strict=True):
+        for name, high in zip(self.ranks, self.limits(whole.of_one_group().weight), strict=True):
             value = step.setting(name)
             if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= high:
                 raise TransformError(f"{step}: {name} is {value!r}; a whole number from 1 to {high} was expected.")
             found.append(value)
+        if dict(step.settings).get("anyway") is not True and not fewer(whole, self.chain(whole, found)):
+            limits = self.limits(whole.of_one_group().weight)
+            even = largest(limits, lambda ranks: fewer(whole, self.chain(whole, ranks)))
+            raise TransformError(f"{step}: {nothing_saved(whole, self.ranks, found, even)}")
         return tuple(found)
+
+    def _of_kind(self, layer: LayerProfile) -> bool:
+        return bare_kind(layer) in {kind.__name__ for kind in self.classes} and self.fits(layer)
+
+    def target(self, step: Step) -> str:
+        """Return the one layer that a step names; raise a `TransformError` where it names several."""
+        if len(step.layers) != 1:
+            raise TransformError(f"{step}: {self.name} takes one layer, {len(step.layers)} came.")
+        return step.layers[0]
 
     def _misfit(self, model: nn.Module, module: nn.Module) -> str | None:
         if type(module) not in self.classes:
             wanted = " or ".join(kind.__name__ for kind in self.classes)
             return f"the layer is a {type(module).__name__}; {wanted} of torch.nn was expected"
-        if getattr(module, "groups", 1) != 1:
-            return f"the layer has {module.groups} groups; 1 was expected"
-        tied = tied_places(model, module)
+        part, tied = Part.of_module(module), tied_places(model, module)
+        if part.groups > 1 and (part.groups == part.into or not self.grouped):
+            return of_groups(part.groups, part.into)
         return plain_obstacle(module) or (f"its weight is tied to {tied[0]}" if tied else None)
 
-    def _change(self, layer: LayerProfile, ranks: Sequence[int]) -> Cost:
-        weight = next(tensor for tensor in layer.tensors if tensor.name == "weight")
-        stages, each, own = self.stages(layer, ranks), bytes_each(weight.dtype), layer.self_cost
-        params = sum(prod(stage.weight) for stage in stages) - prod(weight.shape)
-        first, *others = (prod(stage.weight) * stage.positions for stage in stages)
-        # A backward costs as much again for each gradient: of the weight, and of the inputs where they have one. What
-        # the layer had the first factor has; the inputs of the others have one whenever the weights before them do.
-        ratio = own.backward_macs // own.macs
-        learns = weight.trainable and ratio > 0
-        # Between the factors an activation is kept for the gradient of the weight behind it; convolutions keep it
-        # also where that weight is frozen. Not promised: under autocast the copies of the weights are kept too.
-        keeps = ratio > 0 if len(weight.shape) > _MATRIX else learns
-        numbers = weight.shape[0] * (own.macs // prod(weight.shape))  # that the layer returns in all its calls
-        between = sum(stage.weight[0] * stage.positions for stage in stages[:-1])
-        return Cost(
-            params=params,
-            param_bytes=params * each,
-            macs=first + sum(others) - own.macs,
-            backward_macs=ratio * first + (_BOTH if learns else ratio) * sum(others) - own.backward_macs,
-            saved_bytes=between * (own.output_bytes // numbers) if keeps else 0,
-        )
-
     def _too_little(self, layer: LayerProfile) -> str | None:
-        out, into, *_ = weight_shape(layer)
-        if min(self.limits(weight_shape(layer))) < _SMALL:
+        part = Part.of_layer(layer)
+        if part.groups > 1 and not self.grouped:
+            return of_groups(part.groups, part.into)
+        each = part.of_one_group()
+        out, into = each.out, each.into
+        if min(self.limits(each.weight)) < _SMALL:
             return f"it is too small to factor: {into} in, {out} out"
         if not self.regular(layer):
             if not layer.self_cost.macs:
                 return "it did no work in this forward: its input was empty"
             differ = f"its {layer.calls} calls differ in shape, or " if layer.calls > 1 else ""
             return f"{differ}its MACs are not those of its shapes"
-        if self._break_even(layer) is None:
+        if self.break_even(layer) is None:
             return "no rank saves anything: even rank 1 costs as much as the layer"
         return None
 
-    def _break_even(self, layer: LayerProfile) -> tuple[int, ...] | None:
-        # The largest ranks, all at the same fraction of full, at which parameters and MACs are both fewer than before.
-        limits = self.limits(weight_shape(layer))
-
-        def ranks(first: int) -> tuple[int, ...]:
-            return first, *(max(1, first * high // limits[0]) for high in limits[1:])
-
-        def dear(first: int) -> bool:
-            change = self._change(layer, ranks(first))
-            return change.params >= 0 or change.macs >= 0
-
-        saving = bisect.bisect_left(range(1, limits[0] + 1), True, key=dear)  # noqa: FBT003  the value looked for
-        return ranks(saving) if saving else None
+    def break_even(self, layer: LayerProfile) -> tuple[int, ...] | None:
+        """Return the largest ranks, all at the same fraction of full, at which there are fewer parameters and MACs."""
+        whole, given = Part.of_layer(layer), layer.inputs[0]
+        limits = self.limits(whole.of_one_group().weight)
+        return largest(limits, lambda ranks: saves_both(whole, self.chain(whole, ranks), given))
 
     def _site(self, layer: LayerProfile) -> Site:
-        limits = self.limits(weight_shape(layer))
-        even = self._break_even(layer) or limits
+        limits = self.limits(Part.of_layer(layer).of_one_group().weight)
+        even = self.break_even(layer) or limits
         knobs = tuple(
             Knob(name=name, kind="int", low=1, high=high, break_even=rank)
             for name, high, rank in zip(self.ranks, limits, even, strict=True)
         )
         ranks = ", ".join(f"{knob.name} {knob.break_even:.0f} of {knob.high:.0f}" for knob in knobs)
+        groups = dict(layer.config).get("groups", 1)
+        beside = f" in each of its {groups} groups" if groups != 1 else ""
         shared = f"; the factors run in all {layer.calls} calls" if layer.calls > 1 else ""
-        reason = f"{self.title} saves up to {ranks}{shared}"
-        return Site(transform=self.name, layers=(layer.name,), knobs=knobs, reason=reason)
-
-
-def _weight(module: nn.Module) -> Tensor:
-    return cast("Tensor", module.weight)
+        warnings = self.warns(layer)
+        return Site(
+            transform=self.name,
+            layers=(layer.name,),
+            knobs=knobs,
+            reason=f"{self.title} saves up to {ranks}{beside}{shared}",
+            warnings=warnings,
+            advised=not warnings,
+        )

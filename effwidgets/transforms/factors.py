@@ -12,6 +12,7 @@ from torch import Tensor
 from effwidgets.transforms.spectrum import Spectrum, spectrum_of
 
 __all__ = [
+    "evened",
     "matrix_factors",
     "matrix_product",
     "spatial_factors",
@@ -40,13 +41,13 @@ def _split(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor]:
 
 
 def matrix_factors(weight: Tensor, rank: int) -> tuple[Tensor, Tensor]:
-    """Split ``weight`` ``(out, in, 1, ...)`` into ``(rank, in, 1, ...)``, applied first, and ``(out, rank, 1, ...)``.
+    """Split ``weight`` ``(out, in, *k)`` into ``(rank, in, *k)``, applied first, and ``(out, rank, 1, ...)``.
 
     Truncated singular value decomposition, as Denton et al. 2014 (arXiv:1404.0736) use it.
     """
     ones = [1] * (weight.dim() - 2)
     second, first = _split(_working(weight).flatten(1), rank)
-    made = first.reshape(rank, weight.shape[1], *ones), second.reshape(weight.shape[0], rank, *ones)
+    made = first.reshape(rank, *weight.shape[1:]), second.reshape(weight.shape[0], rank, *ones)
     return made[0].to(weight.dtype), made[1].to(weight.dtype)
 
 
@@ -95,6 +96,17 @@ def tucker_factors(weight: Tensor, rank_in: int, rank_out: int) -> tuple[Tensor,
     first, last = first.reshape(rank_in, -1, *ones), last.reshape(-1, rank_out, *ones)
     middle = core.reshape(rank_out, rank_in, *weight.shape[2:])
     return first.to(weight.dtype), middle.to(weight.dtype), last.to(weight.dtype)
+
+
+def evened(first: Tensor, core: Tensor, last: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return factors of the same product that share its scale.
+
+    ``(rank_in, in)``, ``(rank_out, rank_in, k)`` and ``(out, rank_out)``: the outer ones are made orthogonal, the core
+    takes what is left of them, and gives half of it back.
+    """
+    left, over = torch.linalg.qr(last)
+    right, under = torch.linalg.qr(first.T)
+    return _balanced(right.T, torch.einsum("xq,qpk,yp->xyk", over, core, under), left)
 
 
 def _balanced(first: Tensor, core: Tensor, last: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 from effwidgets.errors import TransformError
-from effwidgets.records import Cost, Group, LayerProfile, Plan, Profile, Step
+from effwidgets.records import Cost, Group, LayerProfile, Plan, Profile, Seam, Step
 from effwidgets.transforms.base import TRANSFORMS
 
 __all__ = ["Foreseen", "Foresees", "change_between", "estimate_plan", "foresee"]
@@ -21,10 +21,14 @@ class Foreseen:
         layers: by the name of a layer that there is: what stands there afterwards, with its own costs. The first has
             the name itself; others lie below it (``fc``, ``fc.0``, ``fc.1``) and take the place of those that did.
         groups: the groups afterwards; None where they are as they were.
+        seams: the seams afterwards; None where they are as they were.
+        gone: names of layers that stand nowhere any more, beside those whose place others take.
     """
 
     layers: Mapping[str, tuple[LayerProfile, ...]] = field(default_factory=dict)
     groups: tuple[Group, ...] | None = None
+    seams: tuple[Seam, ...] | None = None
+    gone: frozenset[str] = frozenset()
 
 
 @runtime_checkable
@@ -43,6 +47,9 @@ def change_between(profile: Profile, foreseen: Foreseen) -> Cost:
         for layer in made:
             total += layer.self_cost
         for layer in _standing(profile, name, made):
+            total -= layer.self_cost
+    for layer in profile.layers:
+        if layer.name in foreseen.gone:
             total -= layer.self_cost
     return total
 
@@ -64,7 +71,8 @@ def foresee(profile: Profile, step: Step) -> Profile:
     layers = tuple(_summed(tuple(_laid(profile, found)), profile))
     change = change_between(profile, found)
     groups = profile.groups if found.groups is None else found.groups
-    return replace(profile, layers=layers, groups=groups, cost=profile.cost + change)
+    seams = profile.seams if found.seams is None else found.seams
+    return replace(profile, layers=layers, groups=groups, seams=seams, cost=profile.cost + change)
 
 
 def estimate_plan(profile: Profile, plan: Plan) -> Cost:
@@ -103,7 +111,7 @@ def _standing(profile: Profile, name: str, made: tuple[LayerProfile, ...]) -> It
 
 
 def _laid(profile: Profile, found: Foreseen) -> Iterator[LayerProfile]:
-    gone = {layer.name for name, made in found.layers.items() for layer in _standing(profile, name, made)}
+    gone = {layer.name for name, made in found.layers.items() for layer in _standing(profile, name, made)} | found.gone
     for layer in profile.layers:
         if layer.name in found.layers:
             yield from found.layers[layer.name]
@@ -121,4 +129,5 @@ def _summed(layers: tuple[LayerProfile, ...], profile: Profile) -> Iterator[Laye
             if parent in whole:
                 whole[parent] += whole[layer.name]
     for layer in layers:
-        yield replace(layer, cost=whole[layer.name])
+        cost = whole[layer.name]
+        yield layer if layer.cost == cost else replace(layer, cost=cost)

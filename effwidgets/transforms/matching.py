@@ -158,9 +158,8 @@ def _misfit(batch: object, like: Call) -> str:
         hint = " These look like single samples: wrap them in torch.utils.data.DataLoader(..., batch_size=32)."
     elif _chosen([entry.float() for entry in _entries(batch)], [tensor.float() for _, tensor in places]) is not None:
         hint = " The shapes fit and the kinds of numbers do not: convert them first."
-    return (
-        f"A calibration batch is {_described(batch)}; the model takes {taken}.{hint} Give batches of such inputs, {_HOW}."
-    )
+    came = f"A calibration batch is {_described(batch)}; the model takes {taken}."
+    return f"{came}{hint} Give batches of such inputs, {_HOW}."
 
 
 def _text(tensor: Tensor) -> str:
@@ -176,7 +175,7 @@ def _described(batch: object) -> str:
         inside = ", ".join(f"{name}: {_short(value)}" for name, value in held.items())
         return f"a {type(batch).__name__} of {inside or 'nothing'}"
     if isinstance(batch, list | tuple):
-        inside = ", ".join(_short(value) for value in batch[:6]) + (", ..." if len(batch) > 6 else "")  # noqa: PLR2004
+        inside = ", ".join(_short(value) for value in batch[:6]) + (", ..." if len(batch) > 6 else "")
         return f"a {type(batch).__name__} of {inside or 'nothing'}"
     return f"of type {type(batch).__name__}"
 

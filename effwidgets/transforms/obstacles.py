@@ -17,6 +17,15 @@ _READERS = {
     "TransformerEncoderLayer": frozenset({"linear1", "linear2"}),
 }
 
+# Layers of torch.nn that hold a matrix and do something else with it than a Linear, a convolution or an Embedding.
+_OTHERWISE = {
+    "Bilinear": "it is bilinear: its weight multiplies two inputs at once",
+    "EmbeddingBag": "it adds its rows up itself, before a second factor could meet them one by one",
+    "ConvTranspose1d": "it is transposed: factors would have to be applied in the other order",
+    "ConvTranspose2d": "it is transposed: factors would have to be applied in the other order",
+    "ConvTranspose3d": "it is transposed: factors would have to be applied in the other order",
+}
+
 
 def bare_kind(layer: LayerProfile) -> str:
     """Return the class that a layer was before torch renamed it: ``ParametrizedLinear`` is a ``Linear``."""
@@ -30,6 +39,8 @@ def raw_obstacle(layer: LayerProfile) -> str | None:
         return f"{layer.kind} is recurrent: one fused operation reads its raw weights"
     if layer.kind == "MultiheadAttention" and layer.tensor("in_proj_weight"):
         return "its query, key and value projections are one raw parameter, not a Linear"
+    if layer.kind in _OTHERWISE:
+        return _OTHERWISE[layer.kind]
     weight = layer.tensor("weight")
     if weight and len(weight.shape) > 1 and layer.self_cost.macs and not hasattr(nn, bare_kind(layer)):
         return f"its class, {layer.kind}, is not one of torch.nn's: what its forward does with its weight is not known"
@@ -44,6 +55,7 @@ class Obstacles:
         self._ties = {
             tensor.tied_to: layer.name for layer in profile.layers for tensor in layer.tensors if tensor.tied_to
         }
+        self._again = {_parent(layer.name) for layer in profile.layers if _runs_again(layer)}
 
     def of(self, layer: LayerProfile) -> str | None:
         """Say why ``layer`` cannot be replaced by a product of smaller ones; None where it can."""
@@ -55,6 +67,8 @@ class Obstacles:
             parent, _, child = path.rpartition(".")
             if child in _READERS.get(self._kinds.get(parent, ""), ()):
                 return f"its parent {self._kinds[parent]} reads its weight directly"
+        if _parent(layer.name) in self._again and not _runs_again(layer) and layer.self_cost.macs:
+            return "it stands at the end of a checkpoint, where what is run again for the backward cannot be told"
         return self._held(layer) or _run(layer)
 
     def _held(self, layer: LayerProfile) -> str | None:
@@ -75,11 +89,22 @@ class Obstacles:
         return None
 
 
+def _parent(name: str) -> str:
+    return name.rpartition(".")[0]
+
+
+def _runs_again(layer: LayerProfile) -> bool:
+    # A backward has the products for two gradients; a third run of them is the forward's, inside of a checkpoint.
+    weight = layer.tensor("weight")
+    return weight is not None and layer.self_cost.backward_macs > (1 + weight.trainable) * layer.self_cost.macs
+
+
 def _run(layer: LayerProfile) -> str | None:
     if not layer.calls or not layer.inputs or not layer.outputs:
         return "it did not run in this forward"
-    groups = dict(layer.config).get("groups", 1)
-    if groups != 1:
-        depthwise = groups == dict(layer.config).get("in_channels")
-        return "it is depthwise: one channel each" if depthwise else f"it is grouped ({groups} groups)"
+    config = dict(layer.config)
+    if layer.kind.startswith("Conv") and "stride" not in config:
+        return f"its class {layer.kind} is not torch.nn's own: what its forward does with its weight is not known"
+    if config.get("groups", 1) != 1 and config.get("groups") == config.get("in_channels"):
+        return "it is depthwise: one channel each"
     return None

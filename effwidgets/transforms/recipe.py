@@ -7,7 +7,6 @@ and the tensors are filled in.
 
 from __future__ import annotations
 
-import copy
 import json
 import shutil
 import tempfile
@@ -23,7 +22,7 @@ from torch import nn
 from effwidgets.errors import EffError, InputError, RecipeError, UnknownNameError
 from effwidgets.profiling.profile import parameters_only
 from effwidgets.records import Cost, Edit, Plan, Profile
-from effwidgets.transforms.apply import Applied
+from effwidgets.transforms.apply import Applied, private_copy
 from effwidgets.transforms.architecture import Line, architecture_of, difference, fingerprint
 from effwidgets.transforms.base import TRANSFORMS
 from effwidgets.transforms.tensors import read_tensors, write_tensors
@@ -238,7 +237,7 @@ def load(path: str | Path, build: Build) -> nn.Module:
 
 def _built(build: Build) -> nn.Module:
     if isinstance(build, nn.Module):
-        return copy.deepcopy(build)
+        return private_copy(build)
     if not callable(build):
         raise InputError(f"build is {type(build).__name__}; a function that makes the dense model was expected.")
     try:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from math import prod
-from typing import ClassVar, cast
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar
 
 from torch import Tensor, nn
 
 from effwidgets.records import LayerProfile, Shape
-from effwidgets.transforms.factorization import Factorization, Stage, weight_shape
+from effwidgets.transforms.factorization import Factorization
 from effwidgets.transforms.factors import spatial_factors, spatial_product
+from effwidgets.transforms.parts import Part
 
 __all__ = ["SPATIAL_SVD", "SpatialSvd"]
 
@@ -18,8 +19,8 @@ __all__ = ["SPATIAL_SVD", "SpatialSvd"]
 class SpatialSvd(Factorization):
     """A column kernel to ``rank`` channels, then a row kernel: Jaderberg et al. 2014 (arXiv:1405.3866), scheme 2.
 
-    Setting ``rank``: 1 to ``min(in * kh, out * kw)``. Trained 3 x 3 layers are low-rank in this unfolding
-    before they are in any other.
+    Setting ``rank``: 1 to ``min(in * kh, out * kw)``, in each group. Trained 3 x 3 layers are low-rank in this
+    unfolding before they are in any other.
     """
 
     name: ClassVar[str] = "spatial_svd"
@@ -38,45 +39,38 @@ class SpatialSvd(Factorization):
         out, into, high, wide = weight
         return (min(into * high, out * wide),)
 
-    def stages(self, layer: LayerProfile, ranks: Sequence[int]) -> tuple[Stage, ...]:
-        """The column kernel has made its stride but not yet the row kernel's: it runs at the full width."""
-        out, into, high, wide = weight_shape(layer)
-        *_, rows, columns = layer.outputs[0]
-        batch = prod(layer.outputs[0][:-3]) * layer.calls
-        return (
-            Stage(weight=(ranks[0], into, high, 1), positions=batch * rows * layer.inputs[0][-1]),
-            Stage(weight=(out, ranks[0], 1, wide), positions=batch * rows * columns),
-        )
+    def unsuited(self, layer: LayerProfile) -> str | None:
+        """Padding that needs a copy for the row kernel alone: what is kept then cannot be told."""
+        whole = Part.of_layer(layer)
+        column, _ = self.parts(whole, (1,))
+        if column.keeps_input and not whole.keeps_input:
+            return "its padding 'same' is odd along the rows: torch keeps a padded copy for one factor only"
+        return None
 
-    def layers(self, module: nn.Module, ranks: Sequence[int]) -> tuple[nn.Module, ...]:
-        """Stride, padding and dilation are split: the vertical part to the first, the horizontal one to the second."""
-        old, conv = cast("nn.Conv2d", module), cast("Callable[..., nn.Module]", nn.Conv2d)
-        high, wide = old.kernel_size
-        stride, dilation, padding = old.stride, old.dilation, old.padding
+    def parts(self, whole: Part, ranks: Sequence[int]) -> tuple[Part, ...]:
+        """Stride, padding and dilation are split: the vertical part to the first, the horizontal one to the second.
+
+        The column kernel has made its stride but not yet the row kernel's: it runs at the full width.
+        """
+        out, into, high, wide = whole.weight
+        padding = whole.padding
         apart = (padding, padding) if isinstance(padding, str) else ((padding[0], 0), (0, padding[1]))
-        first = conv(
-            old.in_channels,
-            ranks[0],
-            (high, 1),
-            stride=(stride[0], 1),
+        column = replace(
+            whole,
+            weight=(ranks[0], into, high, 1),
+            stride=(whole.stride[0], 1),
             padding=apart[0],
-            dilation=(dilation[0], 1),
+            dilation=(whole.dilation[0], 1),
             bias=False,
-            padding_mode=old.padding_mode,
-            device="meta",
         )
-        second = conv(
-            ranks[0],
-            old.out_channels,
-            (1, wide),
-            stride=(1, stride[1]),
+        row = replace(
+            whole,
+            weight=(out, ranks[0], 1, wide),
+            stride=(1, whole.stride[1]),
             padding=apart[1],
-            dilation=(1, dilation[1]),
-            bias=old.bias is not None,
-            padding_mode=old.padding_mode,
-            device="meta",
+            dilation=(1, whole.dilation[1]),
         )
-        return first, second
+        return column, row
 
     def factors(self, weight: Tensor, ranks: Sequence[int]) -> tuple[Tensor, ...]:
         """Compute the nearest pair of this rank."""

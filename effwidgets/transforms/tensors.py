@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from effwidgets.errors import RecipeError
+from effwidgets.transforms.packed_state import dense_state, repack
 from effwidgets.units import shape_text
 
 __all__ = ["read_tensors", "write_tensors"]
@@ -28,7 +29,7 @@ def write_tensors(model: nn.Module, path: Path) -> None:
     once: dict[tuple[object, ...], str] = {}
     tensors: dict[str, Tensor] = {}
     tied: dict[str, str] = {}
-    for name, value in model.state_dict().items():
+    for name, value in dense_state(model).items():
         if not isinstance(value, Tensor) or value.layout is not torch.strided or value.is_quantized or value.is_meta:
             kind = type(value).__name__ if not isinstance(value, Tensor) else "tensor that is not dense and real"
             raise RecipeError(f"{name} is a {kind}; a recipe keeps dense tensors only. Nothing was written.")
@@ -51,7 +52,7 @@ def read_tensors(model: nn.Module, path: Path) -> None:
         RecipeError: the file is missing or damaged, or its names or shapes are not those of the model.
     """
     tensors = _read(path)
-    held = model.state_dict(keep_vars=True)
+    held = {name: value for name, value in dense_state(model).items() if isinstance(value, Tensor)}
     odd = sorted(set(held) ^ set(tensors))
     if odd:
         side = "the model has no such tensor" if odd[0] in tensors else "the file does not hold it"
@@ -70,6 +71,7 @@ def read_tensors(model: nn.Module, path: Path) -> None:
                 target.copy_(source)
             else:
                 target.data = source.to(target.device)
+    repack(model, tensors)
 
 
 def _read(path: Path) -> dict[str, Tensor]:

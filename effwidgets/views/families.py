@@ -47,6 +47,9 @@ FAMILIES: dict[str, Family] = {
     )
 }
 
+# Families that look like another one: five shapes and colours can be told apart at a glance, ten cannot.
+_KIN = {"quantize": "format", "sparsify": "format", "replace": "bottleneck"}
+
 _FAMILY_OF = {
     "low_rank": "factorize",
     "spatial_svd": "factorize",
@@ -63,10 +66,10 @@ def know(transform: str, name: str) -> None:
 def family(name: str) -> Family:
     """Return how family ``name`` is shown; families that nobody described look like "other".
 
-    >>> family("prune").shape, family("of one's own").title
-    ('square', 'Other')
+    >>> family("prune").shape, family("quantize").title, family("of one's own").title
+    ('square', 'Number format', 'Other')
     """
-    return FAMILIES.get(name, FAMILIES["other"])
+    return FAMILIES.get(_KIN.get(name, name), FAMILIES["other"])
 
 
 def family_of(transform: str) -> str:

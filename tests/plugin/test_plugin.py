@@ -50,11 +50,11 @@ def test_what_a_plug_in_brings_is_suggested_searched_and_shown(installed):
 @pytest.mark.slow
 def test_a_plug_in_that_breaks_a_promise_is_caught(installed):
     module = installed / "effwidgets_demo" / "channel_svd.py"
-    module.write_text(module.read_text().replace("* layer.calls\n", "\n"))  # wrong where a layer runs twice
+    module.write_text(module.read_text().replace(".sqrt()", ""))  # each factor has all of the scale
     done = run(installed, str(HERE / "promises.py"))
     assert done.returncode == 1
     assert "AssertionError" in done.stderr
-    assert "macs estimated" in done.stderr
+    assert "nothing removed, outputs" in done.stderr
 
 
 def test_a_plug_in_that_cannot_be_imported_is_a_warning_and_left_out(installed):

@@ -1,128 +1,127 @@
-"""Channels along the dimensions of tensors, against a slow and obvious follower: real numbers that name channels."""
+"""Sets of channels along one dimension: joined, cut, concatenated, taken apart."""
 
-import itertools
-
-import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from effwidgets.profiling.channels import Channels, cut, join, meet, reshape
-from effwidgets.records import Member
+from effwidgets.profiling.channels import Channels, bind, cut, factors, fix, join, length, meet, refine, settle
 
 
-def axis(*counts):
-    return tuple((Channels(count), repeat) for count, repeat in counts)
+def axis(*parts):
+    return tuple((Channels(count), *inner) for count, *inner in parts)
 
 
 def form(found):
-    return None if found is None else [(channels.root.count, repeat) for channels, repeat in found]
+    return None if found is None else [tuple(getattr(f, "count", f) for f in part) for part in settle(found)]
 
 
-def test_a_flatten_repeats_each_channel():
-    found = reshape([None, axis((6, 1)), None, None], (2, 6, 5, 5), (2, 150))
-    assert [form(one) for one in found] == [None, [(6, 25)]]
-
-
-def test_a_flatten_of_one_place_repeats_nothing():
-    found = reshape([None, axis((6, 1)), None, None], (2, 6, 1, 1), (2, 6))
-    assert [form(one) for one in found] == [None, [(6, 1)]]
-
-
-def test_rows_that_are_merged_leave_the_last_dimension_alone():
-    found = reshape([None, None, axis((8, 1))], (2, 5, 8), (10, 8))
-    assert [form(one) for one in found] == [None, [(8, 1)]]
-
-
-def test_a_flattened_picture_opens_again():
-    held = axis((6, 25))
-    found = reshape([None, held], (2, 150), (2, 6, 5, 5))
-    assert [form(one) for one in found] == [None, [(6, 1)], None, None]
-    assert held[0][0].obstacle is None
-
-
-def test_heads_and_shuffles_bar_their_channels():
-    for before, after in (((2, 5, 8), (2, 5, 2, 4)), ((2, 8, 4, 4), (2, 2, 4, 4, 4))):
-        place = 2 if len(before) == 3 else 1
-        held = axis((8, 1))
-        axes = [None] * len(before)
-        axes[place] = held
-        assert reshape(axes, before, after) == [None] * len(after)
-        assert "splits or mixes" in held[0][0].obstacle
+def obstacles(found):
+    return [channels.obstacle for channels in factors(found)]
 
 
 def test_a_concatenation_holds_both_and_a_cut_gives_them_back():
-    first, second = axis((4, 1)), axis((6, 2))
+    first, second = axis((4,)), axis((6, 2))
     whole = join([first, second], [4, 12])
-    assert form(whole) == [(4, 1), (6, 2)]
+    assert form(whole) == [(4,), (6, 2)]
     assert cut(whole, 0, 4) == first
     assert cut(whole, 4, 16) == second
-    assert first[0][0].obstacle is None
-    assert cut(whole, 2, 16) is None
-    assert "slice" in first[0][0].obstacle
+    assert obstacles(whole) == [None, None]
+
+
+def test_a_cut_through_channels_makes_two_sets_of_one():
+    whole = axis((6, 2))
+    assert form(cut(whole, 0, 4, ("net",))) == [(2, 2)]
+    assert form(whole) == [(2, 2), (4, 2)]
+    assert obstacles(whole) == [None, None]
+    assert all(list(channels.soft) == ["net"] for channels in factors(whole))
+
+
+def test_a_cut_through_the_entries_of_one_channel_bars_it():
+    whole = axis((6, 2))
+    assert cut(whole, 0, 3) is None
+    assert "slice" in obstacles(whole)[0]
 
 
 def test_what_no_layer_makes_keeps_its_place_in_a_concatenation():
-    held = axis((4, 1))
-    assert form(join([None, held], [3, 4])) == [(3, 1), (4, 1)]
+    held = axis((4,))
+    assert form(join([None, held], [3, 4])) == [(3,), (4,)]
     assert join([None, None], [3, 4]) is None
-    assert held[0][0].obstacle is None
+    assert obstacles(held) == [None]
 
 
-def test_a_sum_makes_one_set_of_two_and_keeps_members_and_obstacles():
-    first, second = axis((4, 1)), axis((4, 1))
-    first[0][0].add(Member(layer="a", side="out"))
-    second[0][0].add(Member(layer="b", side="out"))
+def test_a_sum_makes_one_set_of_two_and_keeps_the_obstacle():
+    first, second = axis((4,)), axis((4,))
     second[0][0].bar("because")
     meet(first, second)
-    root = first[0][0].root
-    assert root is second[0][0].root
-    assert [member.layer for member in root.members] == ["a", "b"]
-    assert root.obstacle == "because"
+    assert first[0][0].root is second[0][0].root
+    assert obstacles(first) == ["because"]
 
 
-def test_a_sum_of_parts_with_a_whole_bars_both():
-    parts, whole = axis((2, 1), (2, 1)), axis((4, 1))
+def test_a_sum_of_parts_with_a_whole_cuts_the_whole_where_the_parts_are():
+    parts, whole = axis((2,), (3,)), axis((5,))
     meet(parts, whole)
-    assert all(channels.root.obstacle for channels, _ in (*parts, *whole))
+    assert factors(whole) == factors(parts)
+    assert obstacles(parts) == [None, None]
 
 
-shapes = st.lists(st.integers(1, 4), min_size=1, max_size=4)
+def test_a_sum_with_entries_that_no_layer_makes_bars_for_good():
+    held = axis((4,))
+    meet(held, ((4,),))
+    assert "no layer's channels make" in obstacles(held)[0]
+    assert factors(held)[0].fixed
 
 
-@settings(max_examples=200, deadline=None)
-@given(before=shapes, place=st.integers(0, 3), merge=st.integers(0, 3), split=st.integers(0, 5), data=st.data())
-def test_a_reshape_never_says_something_else_than_the_numbers_do(before, place, merge, split, data):
-    place %= len(before)
-    count = before[place]
-    sizes = _regrouped(before, merge, split, data)
-    held = axis((count, 1))
-    axes = [None] * len(before)
-    axes[place] = held
-    found = reshape(axes, before, sizes)
-    # The obvious follower: every entry carries the number of its channel.
-    numbers = torch.arange(count).reshape([count if dim == place else 1 for dim in range(len(before))]).expand(before)
-    after = numbers.reshape(sizes)
-    for dim, one in enumerate(found):
-        if one is None:
-            continue
-        ((channels, repeat),) = one
-        assert channels.root.count * repeat == sizes[dim]
-        expected = (torch.arange(sizes[dim]) // repeat).reshape(
-            [sizes[dim] if d == dim else 1 for d in range(len(sizes))]
-        )
-        assert torch.equal(after, expected.expand(sizes))
-    if all(one is None for one in found) and count > 1:
-        assert held[0][0].obstacle is not None
+def test_queries_that_share_keys_go_in_the_units_of_the_keys():
+    queries, keys = axis((8,)), axis((2, 4))
+    meet(queries, keys)
+    assert form(queries) == [(2, 4)]
+    shared, each = factors(queries)
+    assert shared is factors(keys)[0]
+    assert shared.obstacle is None
+    assert each.obstacle is not None
 
 
-def _regrouped(before, merge, split, data):
-    sizes = list(before)
-    if len(sizes) > 1:
-        at = merge % (len(sizes) - 1)
-        sizes[at : at + 2] = [sizes[at] * sizes[at + 1]]
-    at = split % len(sizes)
-    divisors = [d for d in range(1, sizes[at] + 1) if sizes[at] % d == 0]
-    left = data.draw(st.sampled_from(divisors))
-    if data.draw(st.booleans()):
-        sizes[at : at + 1] = [left, sizes[at] // left]
-    return list(itertools.chain(sizes))
+def test_what_is_said_of_a_set_is_said_of_its_parts():
+    whole = Channels(6)
+    refine(whole, ((Channels(2, digit=True), Channels(3, digit=True)),))
+    whole.bar("because")
+    assert obstacles(((whole,),)) == ["because", "because"]
+    late = Channels(6, "earlier")
+    refine(late, ((Channels(2),), (Channels(4),)))
+    assert obstacles(((late,),)) == ["earlier", "earlier"]
+
+
+def test_a_width_that_must_stay_leaves_the_heads_alone():
+    heads, width = Channels(4, digit=True), Channels(16, digit=True)
+    whole = Channels(64)
+    refine(whole, ((heads, width),))
+    fix((((width,),),), "its width")
+    assert (heads.obstacle, width.obstacle) == (None, "its width")
+    assert length((3, whole)) == 192
+
+
+def test_groups_of_convolutions_bind_runs_and_common_multiples_of_them():
+    held = axis((12,))
+    bind(held, 2, "a")
+    bind(held, 3, "b")
+    assert factors(held)[0].blocks == 6
+    assert obstacles(held) == [None]
+
+
+def test_groups_over_a_concatenation_bar_both_parts():
+    held = axis((4,), (4,))
+    bind(held, 2, "'conv'")
+    assert all("channels of several layers in 2 groups" in reason for reason in obstacles(held))
+
+
+def test_groups_of_a_product_bind_the_factor_that_they_fall_on():
+    outer, inner = Channels(2, digit=True), Channels(6, digit=True)
+    bind(((outer, inner),), 4, "'conv'")
+    assert "as whole groups" in outer.obstacle
+    assert (inner.blocks, inner.obstacle) == (2, None)
+    many, few = Channels(8, digit=True), Channels(3, digit=True)
+    bind(((many, few),), 4, "'conv'")
+    assert (many.blocks, few.blocks) == (4, 1)
+
+
+def test_a_set_that_is_bound_bars_its_parts_when_it_is_cut():
+    whole = axis((8,))
+    bind(whole, 2, "'conv'")
+    cut(whole, 0, 3)
+    assert all("in 2 groups" in reason for reason in obstacles(whole))

@@ -59,7 +59,9 @@ def of_transformers(name):
 BEYOND_IT = ("frozen", "half_frozen", "branch")
 
 
-@pytest.mark.parametrize("found", [found for found in MODELS if found.name not in BEYOND_IT], ids=lambda found: found.name)
+@pytest.mark.parametrize(
+    "found", [found for found in MODELS if found.name not in BEYOND_IT], ids=lambda found: found.name
+)
 def test_peaks_equal_torchs_tracker_on_the_same_shadow(found):
     check_peaks(found.build(), found.inputs())
 

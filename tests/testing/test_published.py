@@ -6,7 +6,9 @@ import torch
 from effwidgets.errors import UnknownNameError
 from effwidgets.profiling import Call, ProfileOptions, profile
 from effwidgets.profiling.calls import map_tensors
+from effwidgets.testing.classic import alexnet_bvlc
 from effwidgets.testing.published import MOBILENETS, TORCHVISION, Published
+from effwidgets.testing.squeezenet import squeezenet1_0
 from effwidgets.testing.twelve import TWELVE, named
 from effwidgets.testing.vision_transformer import vit_s_16
 
@@ -70,6 +72,18 @@ def test_a_count_that_takes_norms_in_is_a_little_above_ours():
         cost = profile(vit_s_16(), torch.empty(1, 3, 224, 224), options=COUNTS).cost
     assert round(cost.params / 1e6, 2) == 22.05
     assert 4.61 * 0.997 - 0.005 < cost.macs / 1e9 < 4.61 + 0.005
+
+
+def test_squeezenet_has_fifty_times_fewer_parameters_than_the_alexnet_in_two_groups():
+    # Iandola et al. 2016, arXiv:1602.07360, table 2: "50x"; MACs layer by layer from bvlc_alexnet's deploy.prototxt.
+    convs = 55**2 * 96 * 3 * 121 + 27**2 * 256 * 48 * 25 + 13**2 * 9 * (384 * 256 + 384 * 192 + 256 * 192)
+    with torch.device("meta"):
+        large = profile(alexnet_bvlc(), torch.empty(1, 3, 227, 227), options=COUNTS)
+        small = profile(squeezenet1_0(), torch.empty(1, 3, 224, 224), options=COUNTS)
+    assert (large.cost.params, small.cost.params) == (60_965_224, 1_248_424)
+    assert round(large.cost.params / small.cost.params, 2) == 48.83
+    assert large.cost.macs == convs + 9216 * 4096 + 4096 * 4096 + 4096 * 1000 == 724_406_816
+    assert large.uncounted == ()
 
 
 def test_a_figure_is_printed_as_it_was_rounded_or_cut():

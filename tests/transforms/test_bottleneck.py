@@ -13,7 +13,9 @@ from effwidgets.transforms.bottleneck import BOTTLENECK
 
 
 def step(rank_in: int, rank_out: int) -> Step:
-    return Step(transform="bottleneck", layers=("0",), settings=settings(rank_in=rank_in, rank_out=rank_out))
+    return Step(
+        transform="bottleneck", layers=("0",), settings=settings(rank_in=rank_in, rank_out=rank_out, anyway=True)
+    )
 
 
 @pytest.mark.parametrize(

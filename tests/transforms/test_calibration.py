@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import UserDict
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -65,3 +66,63 @@ def test_every_form_is_one_batch(data):
 def test_what_is_no_data_is_said(data, message):
     with pytest.raises(InputError, match=message):
         calibration_of(data)
+
+
+LIKE = Call((torch.zeros(1, 3), torch.zeros(1, 2)))
+BATCH = (torch.rand(4, 3), torch.rand(4, 2), torch.arange(4))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [BATCH, [BATCH, BATCH], DataLoader(TensorDataset(*BATCH), batch_size=2)],
+    ids=["one batch in a tuple", "a list", "a loader"],
+)
+def test_the_call_of_the_model_says_what_of_a_batch_is_taken(data):
+    found = calibration_of(data, like=LIKE)
+    assert [[tensor.shape[1] for tensor in batch.args] for batch in found.batches] in ([[3, 2]], [[3, 2]] * 2)
+    first = torch.cat([batch.args[0] for batch in found.batches])[:4]
+    assert torch.equal(first, BATCH[0])
+
+
+def test_a_list_of_inputs_is_several_batches_unless_only_the_whole_fits():
+    one = Call((torch.zeros(1, 3),))
+    assert len(calibration_of([BATCH[0], BATCH[0]], like=one).batches) == 2
+    assert len(calibration_of([BATCH[0], BATCH[1]], like=LIKE).batches) == 1
+
+
+def test_a_function_says_how_a_batch_becomes_inputs():
+    found = calibration_of([{"a": {"b": BATCH[0]}}], like=LIKE, how=lambda batch: (batch["a"]["b"], BATCH[1]))
+    assert found.batches[0].args[0] is BATCH[0]
+    assert calibration_of(BATCH[0], how=lambda batch: batch + 1).batches[0].args[0].equal(BATCH[0] + 1)
+    with pytest.raises(InputError, match=r"how failed with KeyError: 'c'. It was given a batch, a dict"):
+        calibration_of([{"a": 1}], how=lambda batch: batch["c"])
+
+
+def test_a_dataset_is_told_from_a_loader():
+    with pytest.raises(InputError, match="TensorDataset, single samples: wrap it"):
+        calibration_of(TensorDataset(*BATCH), like=LIKE)
+    with pytest.raises(InputError, match="These look like single samples"):
+        calibration_of(list(TensorDataset(*BATCH)), like=LIKE)
+    with pytest.raises(InputError, match="limit is 0"):
+        calibration_of([BATCH], like=LIKE, limit=0)
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["a generator of its own", "torch's generator"])
+def test_a_loader_that_shuffles_takes_no_random_numbers(own):
+    dice = torch.Generator().manual_seed(3) if own else None
+    loader = DataLoader(TensorDataset(torch.arange(64.0)[:, None]), batch_size=8, shuffle=True, generator=dice)
+    state, drawn = torch.get_rng_state(), loader.generator.get_state() if own else None
+    one, again = (calibration_of(loader, limit=2) for _ in range(2))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert drawn is None or torch.equal(loader.generator.get_state(), drawn)
+    assert torch.equal(one.batches[0].args[0], again.batches[0].args[0])
+    assert one.batches[0].args[0].flatten().tolist() != list(range(8))
+
+
+def test_on_another_thread_the_generators_of_the_process_are_not_touched():
+    loader = DataLoader(TensorDataset(torch.arange(64.0)[:, None]), batch_size=8, shuffle=True)
+    state = torch.get_rng_state()
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(calibration_of, loader).result()
+    assert torch.equal(torch.get_rng_state(), state)
+    assert sorted(torch.cat([batch.args[0] for batch in found.batches]).flatten().tolist()) == list(range(64))

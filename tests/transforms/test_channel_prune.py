@@ -9,8 +9,12 @@ from torch import Tensor, nn
 from effwidgets.errors import TransformError, UnknownNameError
 from effwidgets.profiling.profile import profile
 from effwidgets.records import Plan, Site, Skip, Step, settings
+from effwidgets.testing.classic import alexnet_bvlc
+from effwidgets.testing.squeezenet import squeezenet1_0
 from effwidgets.transforms.apply import apply
 from effwidgets.transforms.channel_prune import CHANNEL_PRUNE
+from effwidgets.transforms.criteria import CRITERIA
+from effwidgets.transforms.foresee import estimate_plan
 
 
 class Residual(nn.Module):
@@ -148,7 +152,7 @@ def test_sites_and_skips_say_why(residual, image):
     found = {place.layers[0]: place for place in CHANNEL_PRUNE.sites(profile(residual, image))}
     assert isinstance(found["stem"], Site)
     assert found["stem"].reason == "12 channels, made by 3 layers and read by 3 layers"
-    assert found["stem"].knobs[1].choices == ("l2", "l1", "bn")
+    assert found["stem"].knobs[1].choices == CRITERIA
     assert isinstance(found["head"], Skip)
     assert "output" in found["head"].reason
 
@@ -172,3 +176,133 @@ def test_what_cannot_be_done_is_said(residual, image):
     assert "no criterion of channel_prune 'magic'" in applied.skipped[1].reason
     no_norm = nn.Sequential(nn.Conv2d(3, 8, 1), nn.Conv2d(8, 4, 1))
     assert "needs a batch norm" in apply(no_norm, Plan(steps=(step("0", 3, "bn"),)), image).skipped[0].reason
+
+
+class Grouped(nn.Module):
+    """A convolution in four groups between two whole ones."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.middle, self.last = (
+            nn.Conv2d(3, 16, 1),
+            nn.Conv2d(16, 24, 3, groups=4),
+            nn.Conv2d(24, 2, 1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(torch.relu(self.middle(torch.relu(self.first(x)))))
+
+
+def test_a_convolution_in_groups_keeps_the_strongest_of_each_group(image):
+    torch.manual_seed(0)
+    model = Grouped()
+    with torch.no_grad():  # in each run of four another one is the strongest
+        for channel in (1, 6, 8, 15):
+            model.first.weight[channel] = 10
+    plan = Plan(steps=(step("first", 4), step("middle", 12)))
+    applied = apply(model, plan, image)
+    assert not applied.skipped
+    kept = {(part.layer, part.side): part.indices for part in applied.edits[0].kept}
+    assert kept["first", "out"] == kept["middle", "in"] == (1, 6, 8, 15)
+    cut = applied.model.middle
+    assert (cut.in_channels, cut.out_channels, cut.groups, tuple(cut.weight.shape)) == (4, 12, 4, (12, 1, 3, 3))
+
+
+def test_a_width_that_the_groups_cannot_share_is_answered_with_the_nearest(image):
+    known = profile(Grouped(), image)
+    for channels, wanted in ((6, "4 or 8"), (3, "4"), (15, "12 or 16")):
+        with pytest.raises(TransformError, match=rf"channels is {channels}; .* 4 equal runs.*: {wanted} was expected"):
+            CHANNEL_PRUNE.estimate(known, step("first", channels))
+    (site, *_) = CHANNEL_PRUNE.sites(known)
+    assert (site.knobs[0].low, site.knobs[0].multiple) == (4, 4)
+
+
+class Attention(nn.Module):
+    """As vision libraries write it: a fused projection, the width of a head stated, the number of heads an attribute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.num_heads, self.head_dim = 4, 6
+        self.qkv, self.proj = nn.Linear(10, 3 * 24), nn.Linear(24, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, tokens, _ = x.shape
+        qkv = self.qkv(x).reshape(batch, tokens, 3, self.num_heads, self.head_dim).permute(2, 0, 3, 1, 4)
+        mixed = nn.functional.scaled_dot_product_attention(*qkv.unbind(0))
+        return self.proj(mixed.transpose(1, 2).reshape(batch, tokens, self.num_heads * self.head_dim))
+
+
+class Model(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.attn, self.head = Attention(), nn.Linear(10, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(x + self.attn(x))
+
+
+def test_whole_heads_go_and_the_numbers_that_count_them_follow():
+    torch.manual_seed(0)
+    model, x = Model(), torch.randn(2, 5, 10, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        model.attn.qkv.weight.view(3, 4, 6, 10)[:, [0, 3]] *= 5
+    known = profile(model, x)
+    (group,) = (group for group in known.groups if group.kind == "heads")
+    asked = step(group.name, 2)
+    applied = apply(model, Plan(steps=(asked,)), x)
+    assert not applied.skipped
+    cut = applied.model.attn
+    assert (cut.num_heads, cut.qkv.out_features, cut.proj.in_features) == (2, 36, 12)
+    assert model.attn.num_heads == 4
+    kept = {(part.layer, part.side): part.indices for part in applied.edits[0].kept}
+    assert kept["attn.proj", "in"] == (*range(6), *range(18, 24))
+    # By hand: the other two heads read by zeros.
+    with torch.no_grad():
+        model.attn.proj.weight[:, 6:18] = 0
+    assert torch.allclose(applied.model(x), model(x), atol=1e-5)
+    said, change = CHANNEL_PRUNE.estimate(known, asked), applied.profile.cost - known.cost
+    for name in CHANNEL_PRUNE.exact:
+        assert getattr(said, name) == getattr(change, name), name
+    assert any("num_heads=4" in piece.text for piece in applied.edits[0].before)
+    assert any("num_heads=2" in piece.text for piece in applied.edits[0].after)
+
+
+class TwoAttentions(nn.Module):
+    """Two attentions in one forward, with heads of their own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in "ab":
+            self.add_module(f"qkv_{name}", nn.Linear(8, 24))
+            self.add_module(f"proj_{name}", nn.Linear(8, 8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for qkv, proj in ((self.qkv_a, self.proj_a), (self.qkv_b, self.proj_b)):
+            parts = qkv(x).unflatten(-1, (3, -1, 4)).permute(2, 0, 3, 1, 4)
+            mixed = nn.functional.scaled_dot_product_attention(*parts.unbind(0))
+            x = x + proj(mixed.transpose(1, 2).flatten(2))
+        return x
+
+
+def test_heads_whose_products_cannot_be_told_apart_stay():
+    torch.manual_seed(0)
+    known = profile(TwoAttentions(), torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(0)))
+    heads = [place for place in CHANNEL_PRUNE.sites(known) if place.layers[0].startswith("qkv")]
+    assert len(heads) == 2
+    assert all(isinstance(place, Skip) for place in heads)
+
+
+@pytest.mark.parametrize("build", [squeezenet1_0, alexnet_bvlc])
+def test_published_networks_are_pruned_as_estimated(build):
+    """Half of everything that may go, of three groups of each: every edit is checked against the silenced original."""
+    torch.manual_seed(0)
+    model = build().eval()
+    x = torch.randn(1, 3, 96 if build is squeezenet1_0 else 227, 96 if build is squeezenet1_0 else 227)
+    known = profile(model, x)
+    places = [place for place in CHANNEL_PRUNE.sites(known) if isinstance(place, Site)]
+    plan = Plan(steps=tuple(step(place.layers[0], int(place.knobs[0].high) // 2) for place in places[:3]))
+    applied = apply(model, plan, x, known=known)
+    assert len(applied.edits) == 3
+    said, change = estimate_plan(known, plan), applied.profile.cost - known.cost
+    for name in CHANNEL_PRUNE.exact:
+        assert getattr(said, name) == getattr(change, name), name

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 import torch
 from torch import nn
@@ -15,7 +17,7 @@ from effwidgets.transforms.low_rank import LOW_RANK
 
 
 def step(layer: str, rank: int) -> Step:
-    return Step(transform="low_rank", layers=(layer,), settings=settings(rank=rank))
+    return Step(transform="low_rank", layers=(layer,), settings=settings(rank=rank, anyway=True))
 
 
 def reasons(model: nn.Module, *inputs: torch.Tensor) -> dict[str, str]:
@@ -93,7 +95,6 @@ def test_layers_that_cannot_be_factored_are_skipped_with_the_obstacle():
     found = reasons(encoder, torch.zeros(1, 3, 8))
     assert "TransformerEncoderLayer reads" in found["linear1"]
     assert "one raw parameter" in found["self_attn"]
-    assert "grouped" in reasons(nn.Sequential(nn.Conv2d(8, 8, 1, groups=2)), torch.zeros(1, 8, 2, 2))["0"]
     assert "depthwise" in reasons(nn.Sequential(nn.Conv2d(8, 8, 1, groups=8)), torch.zeros(1, 8, 2, 2))["0"]
     assert "too small" in reasons(nn.Sequential(nn.Linear(8, 2)), torch.zeros(1, 8))["0"]
     assert "the model itself" in reasons(nn.Linear(8, 8), torch.zeros(1, 8))[""]
@@ -109,23 +110,144 @@ def test_weights_that_are_made_of_others_are_skipped_until_they_are_plain():
     assert "parametrized" in reasons(normed, torch.zeros(1, 8))["0"]
 
 
-def test_tied_weights_are_skipped_on_both_sides():
-    class Tied(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.embed = nn.Embedding(20, 8)
-            self.head = nn.Linear(8, 20, bias=False)
-            self.head.weight = self.embed.weight
+class Tied(nn.Module):
+    """An embedding and a head of one matrix."""
 
-        def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-            return self.head(self.embed(tokens))
+    def __init__(self, *, head_first: bool = False, entries: int = 40, width: int = 16) -> None:
+        super().__init__()
+        if head_first:
+            self.head = nn.Linear(width, entries)
+        self.embed, self.mid = nn.Embedding(entries, width), nn.Linear(width, width)
+        if not head_first:
+            self.head = nn.Linear(width, entries)
+        self.head.weight = self.embed.weight
 
-    model, tokens = Tied(), torch.zeros(1, 4, dtype=torch.long)
-    assert "tied" in reasons(model, tokens)["head"]
-    applied = apply(model, Plan(steps=(step("head", 2),)), tokens)
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        return self.head(torch.relu(self.mid(self.embed(tokens))))
+
+
+def pair(rank: int) -> Step:
+    return Step(transform="low_rank", layers=("embed", "head"), settings=settings(rank=rank, anyway=True))
+
+
+def tokens() -> torch.Tensor:
+    return torch.randint(0, 40, (2, 5), generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("head_first", [False, True])
+def test_an_embedding_and_its_tied_head_share_their_factors(head_first):
+    model = Tied(head_first=head_first)
+    known = profile(model, tokens())
+    site = next(found for found in LOW_RANK.sites(known) if found.layers == ("embed", "head"))
+    assert isinstance(site, Site)
+    assert not site.advised
+    assert site.knobs[0].break_even == 11  # (40 + 16) r < 40 * 16
+    applied = apply(model, Plan(steps=(pair(5),)), tokens())
+    new = applied.model
+    assert new.embed[0].weight is new.head[1].weight
+    assert new.embed[1].weight is new.head[0].weight
+    change, foreseen = applied.profile.cost - known.cost, LOW_RANK.estimate(known, pair(5))
+    for name in LOW_RANK.exact:
+        assert getattr(foreseen, name) == getattr(change, name), name
+    assert change.params == 5 * (40 + 16) - 40 * 16
+
+
+def test_a_tied_pair_at_full_rank_answers_as_before_and_travels_as_a_pickle():
+    model = Tied()
+    applied = apply(model, Plan(steps=(pair(16),)), tokens())
+    assert torch.allclose(applied.model(tokens()), model(tokens()), atol=1e-5)  # outputs are about 1
+    copied = pickle.loads(pickle.dumps(applied.model))  # noqa: S301  our own
+    assert torch.equal(copied(tokens()), applied.model(tokens()))
+
+
+def test_one_side_of_a_tie_alone_is_refused():
+    applied = apply(Tied(), Plan(steps=(step("head", 2),)), tokens())
     assert not applied.edits
     assert "tied to embed.weight" in applied.skipped[0].reason
-    assert applied.model.head.weight is applied.model.embed.weight
+
+
+def test_an_embedding_becomes_a_narrow_one_and_a_linear():
+    model = nn.Sequential(nn.Embedding(40, 16), nn.Linear(16, 8))
+    known = profile(model, tokens())
+    applied = apply(model, Plan(steps=(step("0", 5),)), tokens())
+    assert [type(part) for part in applied.model[0]] == [nn.Embedding, nn.Linear]
+    change = applied.profile.cost - known.cost
+    assert change.macs == 2 * 5 * 5 * 16  # tokens, rank, width: what a look-up did not cost
+    assert all(
+        getattr(LOW_RANK.estimate(known, step("0", 5)), name) == getattr(change, name) for name in LOW_RANK.exact
+    )
+    full = apply(model, Plan(steps=(step("0", 16),)), tokens())
+    assert torch.allclose(full.model(tokens()), model(tokens()), atol=1e-5)
+
+
+@pytest.mark.parametrize("options", [{"padding_idx": 0}, {"max_norm": 1.0}, {"sparse": True}], ids=str)
+def test_an_embedding_that_does_more_than_look_up_is_left_alone(options):
+    model = nn.Sequential(nn.Embedding(40, 16, **options), nn.Linear(16, 8))
+    applied = apply(model, Plan(steps=(step("0", 5),)), tokens())
+    assert not applied.edits
+    assert "its " in applied.skipped[0].reason
+
+
+def test_a_rank_that_saves_nothing_is_refused_with_the_break_even():
+    known = profile(nn.Sequential(nn.Linear(2048, 1000)), torch.zeros(1, 2048))
+    refused = Step(transform="low_rank", layers=("0",), settings=settings(rank=700))
+    with pytest.raises(TransformError, match="rank 700 saves nothing: Linear 2048 -> 1000 breaks even at 671"):
+        LOW_RANK.estimate(known, refused)
+    model = nn.Sequential(nn.Linear(16, 16))
+    applied = apply(
+        model, Plan(steps=(Step(transform="low_rank", layers=("0",), settings=settings(rank=9)),)), torch.zeros(1, 16)
+    )
+    assert "breaks even at 7" in applied.skipped[0].reason
+
+
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_a_convolution_in_groups_is_split_group_by_group(kernel):
+    model = nn.Sequential(nn.Conv2d(12, 24, kernel, groups=2, padding=kernel // 2))
+    image = torch.randn(2, 12, 6, 6, generator=torch.Generator().manual_seed(0))
+    known = profile(model, image)
+    (site,) = LOW_RANK.sites(known)
+    assert isinstance(site, Site)
+    assert site.advised == (kernel == 1)
+    high = int(site.knobs[0].high)
+    assert high == min(12, 6 * kernel**2)
+    full = apply(model, Plan(steps=(step("0", high),)), image)
+    assert torch.allclose(full.model(image), model(image), atol=1e-5)
+    low = apply(model, Plan(steps=(step("0", 2),)), image)
+    assert [part.groups for part in low.model[0]] == [2, 2]
+    change = low.profile.cost - known.cost
+    assert all(
+        getattr(LOW_RANK.estimate(known, step("0", 2)), name) == getattr(change, name) for name in LOW_RANK.exact
+    )
+
+
+def skewed(rows: int, width: int) -> torch.Tensor:
+    """Inputs whose directions differ in size by a factor of 30, turned at random."""
+    own = torch.Generator().manual_seed(1)
+    turn = torch.linalg.qr(torch.randn(width, width, generator=own))[0]
+    return (torch.randn(rows, width, generator=own) * torch.logspace(-1.5, 0, width)) @ turn + 0.3
+
+
+def test_whitened_factors_lose_less_of_the_outputs_than_plain_ones():
+    torch.manual_seed(0)
+    model, inputs = nn.Sequential(nn.Linear(64, 48)), skewed(2048, 64)
+    errors = {}
+    for data in ("plain", "whitened"):
+        chosen = Step(transform="low_rank", layers=("0",), settings=settings(rank=16, data=data))
+        applied = apply(model, Plan(steps=(chosen,)), inputs, calibration=inputs, repair=False)
+        errors[data] = applied.edits[0].error
+    default = Step(transform="low_rank", layers=("0",), settings=settings(rank=16))
+    applied = apply(model, Plan(steps=(default,)), inputs, calibration=inputs, repair=False)
+    assert applied.edits[0].error == errors["whitened"]
+    assert "whitened by 2,048 rows" in applied.edits[0].notes[0]
+    assert errors["whitened"] < 0.8 * errors["plain"]
+    first, second = applied.model[0]
+    assert torch.allclose(first.weight.norm(dim=1), second.weight.norm(dim=0), rtol=1e-4)  # one scale: they can learn
+
+
+def test_whitened_without_inputs_is_refused_and_says_so():
+    chosen = Step(transform="low_rank", layers=("0",), settings=settings(rank=4, data="whitened"))
+    applied = apply(nn.Sequential(nn.Linear(16, 16)), Plan(steps=(chosen,)), torch.zeros(1, 16))
+    assert "needs calibration inputs; none came" in applied.skipped[0].reason
 
 
 def test_a_layer_that_never_ran_is_skipped():

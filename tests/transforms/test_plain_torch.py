@@ -81,7 +81,7 @@ def test_a_compressed_model_runs_without_effwidgets(tmp_path: Path) -> None:
     names = [name for name in TRANSFORMS if name not in ("fuse", "reversible")]
     missing = [name for name in names if not _first(name, tmp_path)]
     assert not missing, f"no site here: {missing}"
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", textwrap.dedent(_ELSEWHERE), str(tmp_path)],
         capture_output=True,
         text=True,

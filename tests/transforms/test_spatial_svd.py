@@ -13,7 +13,7 @@ from effwidgets.transforms.spatial_svd import SPATIAL_SVD
 
 
 def step(rank: int) -> Step:
-    return Step(transform="spatial_svd", layers=("0",), settings=settings(rank=rank))
+    return Step(transform="spatial_svd", layers=("0",), settings=settings(rank=rank, anyway=True))
 
 
 def test_the_stride_of_the_second_factor_costs_the_first_its_width():
@@ -61,11 +61,17 @@ def test_a_separable_convolution_survives_its_own_rank():
     assert torch.allclose(applied.model(image), model(image), atol=1e-4, rtol=1e-5)
 
 
-def test_lines_and_points_are_not_its_business_and_groups_are_skipped():
+def test_lines_and_points_are_not_its_business_and_groups_are_split_one_by_one():
     model = nn.Sequential(nn.Conv2d(8, 8, (1, 3)), nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 3, groups=2))
-    (skip,) = SPATIAL_SVD.sites(profile(model, torch.zeros(1, 8, 9, 9)))
-    assert skip.layers == ("2",)
-    assert "grouped (2 groups)" in skip.reason
+    image = torch.randn(1, 8, 9, 9, generator=torch.Generator().manual_seed(0))
+    known = profile(model, image)
+    (site,) = SPATIAL_SVD.sites(known)
+    assert site.layers == ("2",)
+    assert "in each of its 2 groups" in site.reason
+    full = Step(transform="spatial_svd", layers=("2",), settings=settings(rank=12, anyway=True))
+    applied = apply(model, Plan(steps=(full,)), image)
+    assert [part.groups for part in applied.model[2]] == [2, 2]
+    assert torch.allclose(applied.model(image), model(image), atol=1e-5)  # outputs are about 1: float32, two products
 
 
 def test_calls_of_different_shape_are_skipped():

@@ -31,7 +31,7 @@ class Net(nn.Module):
 
 def edited(model: nn.Module, rank: int = 3) -> tuple[nn.Module, nn.Module, Edit]:
     work, original = share(model), model
-    step = Step(transform="low_rank", layers=("fc",), settings=settings(rank=rank))
+    step = Step(transform="low_rank", layers=("fc",), settings=settings(rank=rank, anyway=True))
     edit = LOW_RANK.rewrite(work, step, parameters_only(work))
     return work, original, LOW_RANK.fit(work, original, edit, None)
 

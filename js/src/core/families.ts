@@ -13,8 +13,8 @@ const FAMILIES: readonly (Family & { words: readonly string[] })[] = [
   { id: "dense", title: "Dense model", shape: "ring", words: ["dense", "base"] },
   { id: "factorize", title: "Factorize", shape: "circle", words: ["factor", "low_rank", "svd", "low-rank"] },
   { id: "prune", title: "Prune", shape: "square", words: ["prun", "channel"] },
-  { id: "bottleneck", title: "Bottleneck", shape: "diamond", words: ["bottleneck", "tucker"] },
-  { id: "format", title: "Number format", shape: "triangle", words: ["format", "quant", "half", "bit"] },
+  { id: "bottleneck", title: "Bottleneck", shape: "diamond", words: ["bottleneck", "tucker", "replac"] },
+  { id: "format", title: "Number format", shape: "triangle", words: ["format", "quant", "half", "bit", "spars"] },
   { id: "mixed", title: "Mixed", shape: "cross", words: ["mixed", "several", "combin"] },
 ];
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from effwidgets.records import LayerProfile, Shape
-from effwidgets.transforms.factorization import Factorization, Stage, positions, weight_shape
+from effwidgets.transforms.factorization import Factorization
 
 
 class ChannelSvd(Factorization):
@@ -25,14 +25,6 @@ class ChannelSvd(Factorization):
 
     def limits(self, weight: Shape) -> tuple[int, ...]:
         return (min(weight[0], prod(weight[1:])),)
-
-    def stages(self, layer: LayerProfile, ranks: Sequence[int]) -> tuple[Stage, ...]:
-        out, *rest = weight_shape(layer)
-        places = positions(layer.outputs[0], 2) * layer.calls
-        return (
-            Stage(weight=(ranks[0], *rest), positions=places),
-            Stage(weight=(out, ranks[0], 1, 1), positions=places),
-        )
 
     def layers(self, module: nn.Conv2d, ranks: Sequence[int]) -> tuple[nn.Module, ...]:
         first = nn.Conv2d(

@@ -1,0 +1,110 @@
+"""What autograd keeps in and around a module, from who keeps each storage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from effwidgets.profiling.memory import Cell, Ledger
+from effwidgets.records import Seam, Shape
+
+if TYPE_CHECKING:
+    from effwidgets.profiling.recorder import Tally
+
+__all__ = ["End", "end_of", "seams_of"]
+
+_PICTURE, _ROWS = 4, 2  # dimensions
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The one tensor that a module took, or returned: its storage's cell, None where it never counts, and its bytes."""
+
+    cell: Cell | None
+    bytes: int
+
+
+def end_of(ledger: Ledger, value: object) -> End | None:
+    """Return a module's input or output as an end; None where it is not one strided tensor."""
+    if not isinstance(value, torch.Tensor) or value.layout is not torch.strided or not 1 < value.dim() <= _PICTURE:
+        return None
+    return End(ledger.find(value), value.untyped_storage().nbytes())
+
+
+def seams_of(tallies: Mapping[str, Tally], kept: Sequence[tuple[Cell, int, str]]) -> tuple[Seam, ...]:
+    """Return the seams of the modules that have one, when a forward with gradients has run.
+
+    Args:
+        tallies: of every module by its path, parents before children.
+        kept: each storage that autograd keeps, its bytes, and the layer for which they are counted.
+    """
+    inside, whole = dict.fromkeys(tallies, 0), {name: tally.saved_bytes for name, tally in tallies.items()}
+    for cell, size, _ in kept:
+        inside[_common(cell.keepers)] += size
+    parents = set()
+    for name in reversed(list(tallies)):
+        if name:
+            parent = name.rpartition(".")[0]
+            parents.add(parent)
+            inside[parent] += inside[name]
+            whole[parent] += whole[name]
+    found = []
+    for name, tally in tallies.items():
+        if name and tally.calls == 1 and _asked(name in parents, tally.inputs, tally.outputs):
+            seam = _seam(tally, inside[name], whole[name])
+            if seam is not None:
+                found.append(seam)
+    return tuple(found)
+
+
+def _asked(parent: bool, inputs: Sequence[Shape] | None, outputs: Sequence[Shape] | None) -> bool:  # noqa: FBT001
+    # A picture in, a picture or rows out; rows in, rows out: blocks and heads. In other layers nobody is interested.
+    if not inputs or not outputs:
+        return False
+    before, after = len(inputs[0]), len(outputs[0])
+    return (parent and before == _PICTURE and after in (_PICTURE, _ROWS)) or before == after == _ROWS
+
+
+def _seam(tally: Tally, inside: int, whole: int) -> Seam | None:
+    if len(tally.ends) != 2 or None in tally.ends:  # noqa: PLR2004  an input and an output
+        return None
+    ends = [end for end in tally.ends if end is not None]
+    if ends[0].cell is not None and ends[0].cell is ends[1].cell:
+        return None  # it hands its input on, or writes into it
+    return Seam(
+        layer=tally.name,
+        whole_bytes=whole,
+        inside_bytes=inside,
+        input_bytes=_added(ends[0], tally.name),
+        output_bytes=_added(ends[1], tally.name),
+        keeps_input=ends[0].cell is None or _keeps(ends[0], tally.name),
+        keeps_output=_keeps(ends[1], tally.name),
+    )
+
+
+def _within(keeper: str, name: str) -> bool:
+    return keeper == name or keeper.startswith(f"{name}.")
+
+
+def _added(end: End, name: str) -> int:
+    if end.cell is None or any(not _within(keeper, name) for keeper in end.cell.keepers):
+        return 0
+    return end.bytes
+
+
+def _keeps(end: End, name: str) -> bool:
+    return end.cell is not None and any(_within(keeper, name) for keeper in end.cell.keepers)
+
+
+def _common(keepers: set[str]) -> str:
+    # The innermost module that all of them are, or are below of.
+    paths = [keeper.split(".") if keeper else [] for keeper in keepers]
+    shared: list[str] = []
+    for parts in zip(*paths, strict=False):
+        if len(set(parts)) > 1:
+            break
+        shared.append(parts[0])
+    return ".".join(shared)
