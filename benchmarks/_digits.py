@@ -82,10 +82,10 @@ def _epochs(
     images, labels = data.train
     model.train()
     for _ in range(epochs):
-        for part in torch.randperm(len(images))[: len(images) // BATCH * BATCH].split(BATCH):
+        for part in torch.split(torch.randperm(len(images))[: len(images) // BATCH * BATCH], BATCH):
             loss = nn.functional.cross_entropy(model(images[part]), labels[part])
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]  # torch has no types for it
             optimizer.step()
             if schedule is not None:
                 schedule.step()

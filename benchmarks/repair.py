@@ -94,7 +94,8 @@ def main() -> None:
     whitened, plain = "low_rank whitened", "low_rank plain"
     print(at_least("low rank: whitened above plain, points", paired((whitened, "none"), (plain, "none"))[0], 20))
     behind, error = paired((whitened, "two epochs"), (plain, "two epochs"))
-    print(at_least("low rank, after two epochs: whitened above plain, points", behind, -error))
+    if len(rows) > 1:
+        print(at_least("low rank, after two epochs: whitened above plain, points", behind, -error))
 
 
 def means(rows: Sequence[dict[tuple[str, str], float]], key: tuple[str, str]) -> str:

@@ -54,7 +54,8 @@ def resident(field):
         return 1024 * next(int(line.split()[1]) for line in status if line.startswith(field))
 
 small = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.Flatten(), nn.Linear(32, 8))
-apply(small, Plan(steps=(step("channel_prune", "0", channels=4), step("low_rank", "4", rank=2))), torch.ones(1, 3, 6, 6))
+steps = (step("channel_prune", "0", channels=4), step("low_rank", "4", rank=2))
+apply(small, Plan(steps=steps), torch.ones(1, 3, 6, 6))
 with torch.no_grad():
     model(x)
 with open("/proc/self/clear_refs", "w") as clear:

@@ -63,7 +63,7 @@ from effwidgets.session import (
     suggest,
     sweep,
 )
-from effwidgets.transforms import TRANSFORMS, Applied, Difference, diff, load, replay, save, undo
+from effwidgets.transforms import TRANSFORMS, Applied, Difference, Written, diff, export, load, replay, save, undo
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -113,12 +113,14 @@ __all__ = [
     "UnknownNameError",
     "VerifyError",
     "View",
+    "Written",
     "__version__",
     "apply",
     "compare",
     "diff",
     "disk",
     "explore",
+    "export",
     "health",
     "load",
     "load_ipython_extension",

@@ -13,11 +13,13 @@ import torch
 from torch import nn
 
 from effwidgets.profiling.calls import tensors_in
-from effwidgets.profiling.channels import Axis, join, meet, taint
+from effwidgets.profiling.channels import Axis, taint
 from effwidgets.profiling.holdings import Holdings
+from effwidgets.profiling.joins import join, meet
 from effwidgets.profiling.kinds import Rule
 from effwidgets.profiling.listing import listed
 from effwidgets.profiling.memory import storage_of
+from effwidgets.profiling.norms import NORMS, Norms
 from effwidgets.profiling.owners import Owners
 from effwidgets.profiling.products import attend, multiply
 from effwidgets.profiling.recorder import Recorder
@@ -46,6 +48,7 @@ class Flow:
         self._recorder = recorder
         self._owners = Owners(recorder)
         self._holdings = Holdings(self._owners)
+        self._norms = Norms(recorder, self._owners, self._holdings)
         self._ran: set[str] = set()
         self.soft: dict[str, tuple[str, ...]] = {}
 
@@ -76,6 +79,8 @@ class Flow:
         handler = _HANDLERS.get(rule.name)
         if handler is not None:
             handler(self, args, kwargs, out)
+        elif (norm := NORMS.get(rule.name)) is not None:
+            norm(self._norms, args, kwargs, out)
         elif (step := STEPS.get(rule.name)) is not None:
             step(args, kwargs, out, running)
         elif rule.pointwise:
@@ -170,8 +175,11 @@ class Flow:
         module = self._recorder.module_of(tally)
         if not isinstance(module, kinds) or self._owners.of(weight):
             return None
-        reason = f"the weight of {tally.name!r} is computed before it is used (a parametrization, a mask, weight norm, autocast)"
-        self._holdings.close(tally.name, "channels", int(getattr(module, "out_features", 0) or module.out_channels), reason)
+        how = "(a parametrization, a mask, weight norm, autocast)"
+        reason = f"the weight of {tally.name!r} is computed before it is used {how}"
+        self._holdings.close(
+            tally.name, "channels", int(getattr(module, "out_features", 0) or module.out_channels), reason
+        )
         return reason
 
     def _close(self, weight: torch.Tensor, count: int) -> None:
@@ -203,51 +211,6 @@ class Flow:
         layer = self._owners.layer(args[0], nn.Embedding)
         if layer is not None:
             set_axes(out, [*([None] * (out.dim() - 1)), self._holdings.makes(layer, out.shape[-1])])
-
-    def _batch_norm(self, args: Any, _kwargs: Any, out: Any) -> None:
-        axes = axes_of(args[0])
-        weight = args[1]
-        if weight is not None:
-            kinds = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
-            layer = self._owners.layer(weight, kinds)
-            if layer is None:
-                taint((axes[1],), self._owners.foreign(weight))
-            elif axes[1] is not None:
-                self._holdings.hold(layer, "out", axes[1])
-        elif axes[1] is not None:
-            module = self._recorder.stack[-1]
-            if isinstance(self._recorder.module_of(module), nn.modules.batchnorm._NormBase):
-                self._holdings.hold(module.name, "out", axes[1])
-        each = args[0].shape[1:2]
-        for tensor in tensors_in(out):  # and the mean and spread of each channel
-            set_axes(tensor, axes if tensor.dim() == len(axes) else [axes[1]] if tensor.shape == each else [])
-
-    def _fresh(self, args: Any, _kwargs: Any, out: Any) -> None:
-        # Blank for now. Dropout of whole channels draws a number for each of them.
-        axes = axes_of(args[0])
-        dropout = isinstance(self._recorder.module_of(self._recorder.stack[-1]), nn.modules.dropout._DropoutNd)
-        if dropout and out.dim() == len(axes):
-            sizes = zip(axes, args[0].shape, out.shape, strict=True)
-            set_axes(out, [axis if before == after else None for axis, before, after in sizes])
-
-    def _layer_norm(self, args: Any, _kwargs: Any, out: Any) -> None:
-        axes = axes_of(args[0])
-        self._shared_statistics(axes[len(axes) - len(args[1]) :])
-        set_axes(next(tensors_in(out)), axes)
-
-    def _group_norm(self, args: Any, _kwargs: Any, out: Any) -> None:
-        axes = axes_of(args[0])
-        self._shared_statistics(axes[1:])
-        set_axes(next(tensors_in(out)), axes)
-
-    def _shared_statistics(self, normed: Axes) -> None:
-        tally = self._recorder.stack[-1]
-        for axis in normed:
-            if axis is not None and isinstance(
-                self._recorder.module_of(tally), nn.LayerNorm | nn.GroupNorm | nn.RMSNorm
-            ):
-                self._holdings.hold(tally.name, "out", axis)
-            taint((axis,), f"{tally.name!r} ({tally.kind}) takes mean and spread over several channels together")
 
     def _concatenate(self, args: Any, kwargs: Any, out: Any) -> None:
         tensors = [tensor for tensor in args[0] if tensor.dim() == out.dim()]
@@ -296,22 +259,7 @@ _HANDLERS: Final[dict[str, Handler]] = {
     "bmm": Flow._bmm,
     "baddbmm": Flow._baddbmm,
     "embedding": Flow._embedding,
-    **dict.fromkeys(
-        (
-            "native_batch_norm",
-            "_native_batch_norm_legit",
-            "_native_batch_norm_legit_no_training",
-            "_batch_norm_no_update",
-            "_batch_norm_with_update",
-            "cudnn_batch_norm",
-        ),
-        Flow._batch_norm,
-    ),
-    "native_layer_norm": Flow._layer_norm,
-    "_fused_rms_norm": Flow._layer_norm,
-    "native_group_norm": Flow._group_norm,
     "cat": Flow._concatenate,
     "copy_": Flow._copy_into,
-    **dict.fromkeys(("new_empty", "new_zeros", "new_ones", "new_full"), Flow._fresh),
     **dict.fromkeys(("split", "split_with_sizes", "unsafe_split", "unsafe_split_with_sizes"), Flow._split),
 }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from effwidgets.profiling.channels import Axis, Channels, bind, meet, taint
+from effwidgets.profiling.channels import Axis, Channels, bind, taint
+from effwidgets.profiling.joins import meet
 from effwidgets.profiling.owners import Owners
 
 __all__ = ["Holdings", "Side"]

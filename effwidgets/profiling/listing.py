@@ -110,15 +110,17 @@ def _sets(holdings: Holdings) -> list[Channels]:
 
 def _barred(holdings: Holdings) -> Iterator[tuple[str, Group]]:
     for name, (kind, count, reason) in holdings.closed.items():
-        yield name, Group(
-            name=name, channels=count, members=(Member(layer=name, side="out"),), obstacle=reason, kind=kind
+        yield (
+            name,
+            Group(name=name, channels=count, members=(Member(layer=name, side="out"),), obstacle=reason, kind=kind),
         )
     for name, channels in holdings.made.items():
         leaves = [factor for part in settle(((channels,),)) for factor in part if not isinstance(factor, int)]
         if leaves and all(factor.fixed for factor in leaves):
-            reason = leaves[0].obstacle
-            yield name, Group(
-                name=name, channels=channels.count, members=(Member(layer=name, side="out"),), obstacle=reason
+            reason = str(leaves[0].obstacle)
+            yield (
+                name,
+                Group(name=name, channels=channels.count, members=(Member(layer=name, side="out"),), obstacle=reason),
             )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -231,7 +232,8 @@ class Keeper:
 
     def __init__(self, recorder: Recorder, ledger: Ledger, answers: Answers | None) -> None:
         self.kept: list[tuple[Cell, int, str]] = []
-        self._recorder = recorder
+        # Its own hook holds this: were the recorder held too, an error's frames would keep the model alive.
+        self._recorder: Recorder = weakref.proxy(recorder)
         self._stack = recorder.stack
         self._ledger = ledger
         self._answers = answers

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 
 from effwidgets.profiling.calls import tensors_in
-from effwidgets.profiling.channels import Axis, factors, fix, meet, taint
+from effwidgets.profiling.channels import Axis, factors, fix, taint
+from effwidgets.profiling.joins import meet
 from effwidgets.profiling.steps import axes_of, set_axes
 
 __all__ = ["attend", "multiply"]

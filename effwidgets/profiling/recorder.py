@@ -15,8 +15,8 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from effwidgets.profiling.calls import shapes_of, tensors_in
+from effwidgets.profiling.ends import End, end_of
 from effwidgets.profiling.memory import Cell, Ledger, storage_of
-from effwidgets.profiling.seams import End, end_of
 from effwidgets.profiling.tree import tree_of
 from effwidgets.records import Shape
 
@@ -46,6 +46,7 @@ class Tally:
         "tail",
         "uncounted",
         "uncounted_backward",
+        "versions",
     )
 
     def __init__(self, name: str, kind: str) -> None:
@@ -68,6 +69,7 @@ class Tally:
         self.given: list[tuple[Cell | None, int]] = []
         self.alone = False  # whether one tensor is all that it was given
         self.returned: Cell | None = None
+        self.versions = [0, 0]  # how often the tensor that it was given, and the one that it returned, was written into
         self.last = ""
         self.tail: tuple[tuple[str, int], ...] = ()
         self.uncounted: dict[str, int] = {}
@@ -220,7 +222,8 @@ class _Counter(_Guard):
         if tally.outputs is None:
             tally.outputs = shapes_of(out)
             tally.ends.append(end_of(self._ledger, out))
-            tally.returned = self._ledger.find(out) if isinstance(out, torch.Tensor) else None
+            if isinstance(out, torch.Tensor):
+                tally.returned, tally.versions[1] = self._ledger.find(out), _version(out)
             tally.last = recorder.last if recorder.packs != packs else ""
             tally.tail = tuple(recorder.since if recorder.packs != packs else recorder.since[start:])
         for tensor in (out,) if isinstance(out, torch.Tensor) else tensors_in(out):
@@ -237,6 +240,11 @@ class _Counter(_Guard):
             size = 0 if storage is None else storage.nbytes()
             tally.given.append((self._ledger.find(tensor), size))
         tally.alone = len(args) == len(tensors) == 1 and not kwargs
+        tally.versions[0] = _version(tensors[0]) if tally.alone else 0
+
+
+def _version(tensor: torch.Tensor) -> int:
+    return 0 if tensor.is_inference() else tensor._version
 
 
 class _Inert(TorchFunctionMode):

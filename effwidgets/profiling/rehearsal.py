@@ -1,8 +1,8 @@
-"""Groups tried out: a shadow is cut as they say, and its channels must go the same ways as before.
+"""Groups tried out: a shadow is given other widths as they say, and its channels must go the same ways as before.
 
 Numbers that a forward states, or derives from a width that does not change, are not seen in one run: a reshape to
 ``(batch, tokens, 12, 64)`` looks the same wherever the 12 comes from. So the layers of a copy of the shadow are made
-smaller, the forward runs again, and what is followed then must be what was found, less what went.
+wider, the forward runs again, and what is followed then must be what was found, with what came.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from itertools import combinations
 from typing import TypeAlias
 
 from effwidgets.profiling.calls import Call
-from effwidgets.profiling.fakes import Fakes
 from effwidgets.profiling.failures import python_random_kept
+from effwidgets.profiling.fakes import Fakes
 from effwidgets.profiling.followed import follow
 from effwidgets.profiling.listing import NONE_TO_SPARE
+from effwidgets.profiling.resized import Added, members_after, resize
 from effwidgets.profiling.shadow import Shadow, share
-from effwidgets.profiling.shrunk import Gone, members_after, shrink, taken
 from effwidgets.records import Group
 
 __all__ = ["rehearse"]
@@ -41,11 +41,7 @@ def rehearse(
         soft: by the name of a group, the layers whose forward cuts its channels by numbers.
         every: try all groups, not only those that a forward cuts by numbers.
     """
-    names = [
-        group.name
-        for group in groups
-        if not group.obstacle and taken(group) and (group.name in soft or (every and not _becomes_depthwise(group)))
-    ]
+    names = [group.name for group in groups if not group.obstacle and (every or group.name in soft)]
     if not names:
         return groups
     stage = _Stage(shadow, call, groups)
@@ -61,17 +57,13 @@ def rehearse(
         rest = [name for name in names if name not in barred]
         failure = stage.failure(rest, stated)
         if failure is not None:
-            barred |= {name: f"tried together with others, the forward does not follow ({failure})" for name in rest}
+            barred |= dict.fromkeys(rest, f"tried together with others, the forward does not follow ({failure})")
     return tuple(
         replace(group, obstacle=barred[group.name])
         if group.name in barred
         else replace(group, stated=stated.get(group.name, ()))
         for group in groups
     )
-
-
-def _becomes_depthwise(group: Group) -> bool:
-    return group.blocks > 1 and group.channels == 2 * group.blocks
 
 
 class _Stage:
@@ -92,39 +84,48 @@ class _Stage:
         self.modules = dict(shadow.model.named_modules(remove_duplicate=False))
 
     def failure(self, names: Sequence[str], stated: Mapping[str, Stated]) -> str | None:
-        """Cut the groups of these names; return what went wrong, or None."""
+        """Widen the groups of these names; return what went wrong, or None."""
         if not names:
             return None
-        # Different numbers from one group to the next: what is halved must not stay equal by chance.
-        gone: Gone = {name: taken(self.group[name], 1 + place % 2) for place, name in enumerate(names)}
+        # Different numbers from one group to the next: what is halved must not stay equal by chance. More channels, and
+        # not fewer: a single head or a group of one channel would look like something else.
+        added: Added = {name: self.group[name].blocks * (1 + place % 2) for place, name in enumerate(names)}
         twin = share(self._shadow.model)
-        shrink(twin, self._groups, gone, self._fakes)
+        resize(twin, self._groups, added, self._fakes)
         for name in names:
             for layer, attribute, worth in stated.get(name, ()):
                 module = twin.get_submodule(layer)
-                setattr(module, attribute, getattr(module, attribute) - worth * gone[name])
+                setattr(module, attribute, getattr(module, attribute) + worth * added[name])
         try:
             with python_random_kept():
                 after, _ = follow(Shadow(twin, self._shadow.mode), self._call)
         except Exception as error:  # noqa: BLE001  anybody's forward, with layers of other sizes
+            _let_go(error)
             return f"{type(error).__name__}: {str(error).partition(chr(10))[0][:120]}"
-        return self._difference({group.name: group for group in after}, gone)
+        return self._difference({group.name: group for group in after}, added)
 
-    def _difference(self, after: Mapping[str, Group], gone: Gone) -> str | None:
+    def _difference(self, after: Mapping[str, Group], added: Added) -> str | None:
         for group in self._groups:
             if group.obstacle:
                 continue
             found = after.get(group.name)
-            expected = frozenset(members_after(group, self._groups, gone))
+            expected = frozenset(members_after(group, self._groups, added))
             if (
                 found is None
                 or found.obstacle not in (None, NONE_TO_SPARE)
-                or found.channels != group.channels - gone.get(group.name, 0)
+                or found.channels != group.channels + added.get(group.name, 0)
                 or found.blocks != group.blocks
                 or frozenset(found.members) != expected
             ):
                 return f"the channels of {group.name!r} would go another way"
         return None
+
+
+def _let_go(error: BaseException | None) -> None:
+    # The recorder keeps the error, whose frames would keep what stands in those around this profile alive.
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
 
 
 def _culprits(stage: _Stage, names: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from math import prod
 
-from effwidgets.profiling.channels import Axis, Channels, Segment, cut, divided, length, meet, settle, taint
+from effwidgets.profiling.channels import Axis, Channels, Segment, length, settle, taint
+from effwidgets.profiling.joins import cut, divided, meet
 
 __all__ = ["reshape"]
 

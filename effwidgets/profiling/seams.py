@@ -3,35 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-import torch
-
-from effwidgets.profiling.memory import Cell, Ledger
+from effwidgets.profiling.ends import End
+from effwidgets.profiling.memory import Cell
+from effwidgets.profiling.recorder import Tally
 from effwidgets.records import Seam, Shape
 
-if TYPE_CHECKING:
-    from effwidgets.profiling.recorder import Tally
-
-__all__ = ["End", "end_of", "seams_of"]
+__all__ = ["seams_of"]
 
 _PICTURE, _ROWS = 4, 2  # dimensions
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """The one tensor that a module took, or returned: its storage's cell, None where it never counts, and its bytes."""
-
-    cell: Cell | None
-    bytes: int
-
-
-def end_of(ledger: Ledger, value: object) -> End | None:
-    """Return a module's input or output as an end; None where it is not one strided tensor."""
-    if not isinstance(value, torch.Tensor) or value.layout is not torch.strided or not 1 < value.dim() <= _PICTURE:
-        return None
-    return End(ledger.find(value), value.untyped_storage().nbytes())
 
 
 def seams_of(tallies: Mapping[str, Tally], kept: Sequence[tuple[Cell, int, str]]) -> tuple[Seam, ...]:
@@ -69,7 +49,7 @@ def _asked(parent: bool, inputs: Sequence[Shape] | None, outputs: Sequence[Shape
 
 
 def _seam(tally: Tally, inside: int, whole: int) -> Seam | None:
-    if len(tally.ends) != 2 or None in tally.ends:  # noqa: PLR2004  an input and an output
+    if len(tally.ends) != 2 or None in tally.ends:
         return None
     ends = [end for end in tally.ends if end is not None]
     if ends[0].cell is not None and ends[0].cell is ends[1].cell:

@@ -108,7 +108,7 @@ def handed_of(tallies: Mapping[str, Tally]) -> tuple[Handed, ...]:
         for tally in among:
             cell = tally.given[0][0] if tally.alone else None
             maker = makers.get((_key(tally, parents), id(cell))) if cell is not None else None
-            if maker is not None and maker is not tally:
+            if maker is not None and maker is not tally and maker.versions[1] == tally.versions[0]:
                 found.append(Handed(maker=maker.name, taker=tally.name))
     return tuple(found)
 

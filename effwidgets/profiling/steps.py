@@ -8,7 +8,8 @@ from typing import Any, Final, TypeAlias
 import torch
 
 from effwidgets.profiling.calls import tensors_in
-from effwidgets.profiling.channels import Axis, cut, fix, meet, taint
+from effwidgets.profiling.channels import Axis, fix, taint
+from effwidgets.profiling.joins import cut, meet
 from effwidgets.profiling.reshapes import reshape
 
 __all__ = ["STEPS", "Axes", "axes_of", "carried", "set_axes"]

@@ -22,10 +22,16 @@ def never_run(modules: Mapping[str, nn.Module], ran: Collection[str], groups: Se
     when channels go. What cannot be seen is told by width: a layer with parameters that did not run and whose inputs
     are as many as the entries of a member of the group.
     """
-    idle = {}
+    idle: dict[int, str] = {}
     for name, module in modules.items():
-        width = next((size for size in (getattr(module, each, None) for each in _WIDTHS) if isinstance(size, int)), None)
-        if width is not None and name not in ran and any(isinstance(each, torch.Tensor) for each in module._parameters.values()):
+        width = next(
+            (size for size in (getattr(module, each, None) for each in _WIDTHS) if isinstance(size, int)), None
+        )
+        if (
+            width is not None
+            and name not in ran
+            and any(isinstance(each, torch.Tensor) for each in module._parameters.values())
+        ):
             idle.setdefault(width, name)
     if not idle:
         return list(groups)

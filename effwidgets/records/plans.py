@@ -98,7 +98,8 @@ class Step(Record):
 
     def __str__(self) -> str:
         values = ", ".join(f"{name}={value}" for name, value in self.settings)
-        return f"{self.transform} at {', '.join(self.layers)} ({values})"
+        places = ", ".join(layer or "the model itself" for layer in self.layers)
+        return f"{self.transform} at {places}{f' ({values})' if values else ''}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

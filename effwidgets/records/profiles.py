@@ -120,7 +120,14 @@ class Member(Record):
         layer: dotted path of the layer.
         side: "out" when the group's channels are the layer's outputs (rows of its weight), "in" when its inputs.
         repeat: consecutive entries of this side that belong to one channel: 1, or the spatial size behind a flatten.
-        start: first entry of this side that belongs to the group (after a concatenation).
+        start: first entry of this side that belongs to the group (after a concatenation). A layer may have several
+            members on one side: query, key and value of a fused projection, a gate and its value.
+
+    Entries of a convolution in ``g`` groups are counted over the whole layer, also on the side that its weight has only
+    a ``g``-th part of: the inputs of a convolution with a weight of ``(out, in / g, ...)`` are 0 to ``in - 1``, and
+    input ``e`` lies at ``e % (in / g)`` of axis 1, in the rows of block ``e // (in / g)``, which are ``out / g`` in a
+    row. A transposed one, ``(in, out / g, ...)``, is the same with the sides exchanged. A depthwise one has members on
+    its "out" side alone (``repeat`` filters for each channel); its inputs and its ``groups`` go with them.
     """
 
     layer: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, SupportsFloat, cast
@@ -80,7 +81,7 @@ class Runner:
         if len(candidate.plan) and not applied.edits:
             raise SearchError(f"No step of the plan could be done. {skipped_text(applied)}")
         applied.model.eval()
-        return applied
+        return dataclasses.replace(applied, history=None)  # many are kept: what `undo` needs would double their memory
 
     def finetune(self, applied: Applied, gate: Gate) -> bool:
         """Train the model in place, when the search was given a way to; say whether it was."""

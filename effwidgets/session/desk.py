@@ -62,7 +62,8 @@ class Workbench:
             return
         last = stack[-1] if stack else None
         outcome = None if last is None else _outcome(last, self._desk.suggestions)
-        note = "" if last is None else f"Applied in {last.seconds:.1f} s."
+        mended = f", {last.repaired.seconds:.1f} s of it repair" if last and last.repaired else ""
+        note = "" if last is None else f"Applied in {last.seconds:.1f} s{mended}."
         self._change(applied=outcome, undo=len(stack), progress=Progress(state="done", message=note))
 
     def progress(self, progress: Progress) -> None:

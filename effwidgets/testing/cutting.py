@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,11 @@ from effwidgets.records import Group, Member
 
 __all__ = ["cut_out", "silence", "spread"]
 
+Convolution: TypeAlias = (
+    nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d
+)
+_TRANSPOSED: Final = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+_CONVOLUTIONS: Final = (nn.Conv1d, nn.Conv2d, nn.Conv3d, *_TRANSPOSED)
 _VECTORS: Final = ("bias", "running_mean", "running_var")
 _COUNTS: Final = {
     "out": ("out_features", "out_channels", "num_features", "num_parameters", "embedding_dim"),
@@ -65,11 +70,11 @@ def _tensor(module: nn.Module, name: str) -> Tensor:
 
 
 def _groups(module: nn.Module) -> int:
-    return module.groups if isinstance(module, nn.modules.conv._ConvNd) else 1
+    return module.groups if isinstance(module, _CONVOLUTIONS) else 1
 
 
 def _turned(module: nn.Module) -> bool:
-    return isinstance(module, nn.modules.conv._ConvTransposeNd)
+    return isinstance(module, _TRANSPOSED)
 
 
 def _read(module: nn.Module, weight: Tensor, entry: int) -> Tensor:
@@ -84,12 +89,12 @@ def _read(module: nn.Module, weight: Tensor, entry: int) -> Tensor:
 
 def _cut(module: nn.Module, side: Literal["out", "in"], dropped: set[int]) -> None:
     groups = _groups(module)
-    if groups > 1 and groups == module.in_channels:
+    if isinstance(module, _CONVOLUTIONS) and 1 < groups == module.in_channels:
         _cut_depthwise(module, dropped)
         return
     axis = 1 if isinstance(module, nn.Embedding) or (side == "in") != _turned(module) else 0
     weight = _tensor(module, "weight")
-    rows = weight.split(weight.shape[0] // groups if axis == 1 else weight.shape[0])
+    rows = torch.split(weight, weight.shape[0] // groups if axis == 1 else weight.shape[0])
     run = weight.shape[1] if weight.dim() > 1 else 0
     parts = []
     for block, part in enumerate(rows):
@@ -100,7 +105,7 @@ def _cut(module: nn.Module, side: Literal["out", "in"], dropped: set[int]) -> No
     _finish(module, side, dropped)
 
 
-def _cut_depthwise(module: nn.modules.conv._ConvNd, dropped: set[int]) -> None:
+def _cut_depthwise(module: Convolution, dropped: set[int]) -> None:
     each = module.out_channels // module.groups
     if _turned(module):
         kept = [place for place in range(module.groups) if place * each not in dropped]

@@ -4,6 +4,7 @@ from effwidgets.transforms.apply import Applied, apply, hypothetical
 from effwidgets.transforms.base import TRANSFORMS, Transform
 from effwidgets.transforms.calibration import Calibration, calibration_of
 from effwidgets.transforms.diff import Difference, diff
+from effwidgets.transforms.export import Written, export
 from effwidgets.transforms.recipe import load, save
 from effwidgets.transforms.replay import replay
 from effwidgets.transforms.undo import undo
@@ -14,9 +15,11 @@ __all__ = [
     "Calibration",
     "Difference",
     "Transform",
+    "Written",
     "apply",
     "calibration_of",
     "diff",
+    "export",
     "hypothetical",
     "load",
     "replay",

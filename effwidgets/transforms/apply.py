@@ -25,6 +25,7 @@ from effwidgets.transforms.repair import STEPS
 from effwidgets.transforms.repair import repair as repair_model
 from effwidgets.transforms.sound import check_calibration
 from effwidgets.transforms.verify import Reference, sound_reference
+from effwidgets.transforms.whitening import fitted_layers, prepared
 from effwidgets.transforms.work import Work
 
 __all__ = ["LEFT_OUT", "Applied", "apply", "check_plan", "hypothetical", "options_for", "private_copy"]
@@ -79,7 +80,8 @@ def apply(  # noqa: PLR0913  the verb of the package: each has a plain meaning, 
     work = Work(private_copy(model), call, data, description, reference)
     first = dict(work.model.named_parameters())
     with torch.inference_mode(mode=False):  # what is made inside of that mode could not be trained
-        work.carry_out(plan, before, check or _never)
+        with prepared(model, fitted_layers(plan), data):
+            work.carry_out(plan, before, check or _never)
         if check:
             check()
         repaired = None

@@ -67,7 +67,7 @@ def _placed(whole: Tensor, rank: int) -> Lines:
 
 def _random(whole: Tensor, rank: int, own: torch.Generator) -> Lines:
     made = (torch.randn(size, rank, generator=own, dtype=torch.float64).to(whole) for size in whole.shape)
-    return tuple(part / part.norm(dim=0) for part in made)  # type: ignore[return-value]
+    return tuple(part / part.norm(dim=0) for part in made)
 
 
 def _alternated(whole: Tensor, lines: Lines, sweeps: int) -> tuple[float, Lines]:
@@ -114,7 +114,7 @@ def _even(lines: Lines) -> Lines:
     # All four share the scale of their product.
     sizes = [part.norm(dim=0).clamp(min=1e-30) for part in lines]
     whole = (sizes[0] * sizes[1] * sizes[2] * sizes[3]).pow(0.25)
-    return tuple(part / size * whole for part, size in zip(lines, sizes, strict=True))  # type: ignore[return-value]
+    return tuple(part / size * whole for part, size in zip(lines, sizes, strict=True))
 
 
 def depthwise_factors(weight: Tensor, multiplier: int) -> tuple[Tensor, Tensor]:

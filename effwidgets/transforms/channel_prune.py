@@ -25,9 +25,10 @@ from effwidgets.transforms.channels import (
 from effwidgets.transforms.criteria import strength, strongest
 from effwidgets.transforms.foresee import Foreseen
 from effwidgets.transforms.prunable import channels_asked, group_asked, obstacle_of, site_of
-from effwidgets.transforms.pruned import Trim, foreseen, layer_axes, trim_change
+from effwidgets.transforms.pruned import foreseen, trim_change
 from effwidgets.transforms.scenes import Scene
 from effwidgets.transforms.surgery import find_layer, piece, plain_obstacle, tied_places
+from effwidgets.transforms.trims import Trim, layer_axes
 
 __all__ = ["CHANNEL_PRUNE", "ChannelPrune"]
 

@@ -31,6 +31,10 @@ _WRAPPER: Final = CheckpointWrapper.__name__
 _WRAPPERS: Final = frozenset({_WRAPPER, "OffloadWrapper"})
 _SEVERAL: Final = 2
 _TRAINING: Final = "It helps in training alone: a forward without gradients takes the same time and memory as before."
+_TWICE: Final = (
+    "Its batch norms see each training batch twice, so that their running statistics move twice as fast; halving their "
+    "momentum makes up for most of it."
+)
 
 
 class Checkpoint:
@@ -71,7 +75,7 @@ class Checkpoint:
                     knobs=(),
                     reason=f"run again in the backward, {layer.kind} {layer.name} keeps {bytes_text(spared)} less "
                     "between forward and backward of a training step",
-                    warnings=(_TRAINING,),
+                    warnings=(_TRAINING, _TWICE) if _has_norms(profile, layer) else (_TRAINING,),
                     advised=False,
                 )
 
@@ -136,6 +140,10 @@ class Checkpoint:
         if len(step.layers) != 1:
             raise TransformError(f"{step}: checkpoint takes one block, {len(step.layers)} came; a step for each.")
         return step.layers[0]
+
+
+def _has_norms(profile: Profile, layer: LayerProfile) -> bool:
+    return any(inner.kind.startswith(("BatchNorm", "SyncBatchNorm")) for inner in _below(profile, layer))
 
 
 def _below(profile: Profile, layer: LayerProfile) -> list[LayerProfile]:

@@ -44,13 +44,14 @@ class ReversibleBlocks(nn.Module):
         """Return the mean of the two streams."""
         if self.saving and torch.is_grad_enabled():
             learning = [parameter for parameter in self.parameters() if parameter.requires_grad]
-            one, two = _Coupled.apply(x, x, self.blocks, *learning)
+            one, two = _Coupled.apply(x, x, self.blocks, *learning)  # type: ignore[no-untyped-call]
         else:
             one = two = x
             for place in range(0, len(self.blocks), 2):
                 one = one + _added(self.blocks[place], two)
                 two = two + _added(self.blocks[place + 1], one)
-        return (one + two) / 2
+        mean: Tensor = (one + two) / 2
+        return mean
 
 
 def _added(block: nn.Module, x: Tensor) -> Tensor:

@@ -24,15 +24,21 @@ _CHUNK: Final = 2**24  # numbers of a block of distances in double precision: 12
 
 
 def _l1(scene: Scene) -> Tensor:
-    return _summed(scene, lambda rows: rows.abs().sum(1))
+    return _summed(scene, lambda rows, bias: _norms(rows, 1) + bias.abs().sum(1))
 
 
 def _l2(scene: Scene) -> Tensor:
-    return _summed(scene, lambda rows: rows.square().sum(1).sqrt())
+    return _summed(scene, lambda rows, bias: (_norms(rows, 2).square() + bias.square().sum(1)).sqrt())
 
 
 def _fpgm(scene: Scene) -> Tensor:
-    return _summed(scene, _distances)
+    return _summed(scene, lambda rows, bias: _distances(torch.cat([rows.double().cpu(), bias], 1)))
+
+
+def _norms(rows: Tensor, order: int) -> Tensor:
+    # Added up in double precision without a copy in it: a layer may be most of the model.
+    found: Tensor = torch.linalg.vector_norm(rows, ord=order, dim=1, dtype=torch.float64)
+    return found.cpu()
 
 
 def _bn(scene: Scene) -> Tensor:
@@ -139,27 +145,23 @@ def strongest(scores: Tensor, wanted: int, blocks: int = 1) -> list[int]:
     return sorted((order + first).flatten().tolist())
 
 
-def _rows(scene: Scene) -> Iterator[Tensor]:
-    # For each run of each layer that makes the channels: all that makes one of them in a row, its bias last.
+def _rows(scene: Scene) -> Iterator[tuple[Tensor, Tensor]]:
+    # For each run of each layer that makes the channels: the weights that make one of them in a row, and its biases.
     for (layer, side), members in sides(scene.group, scene.axes).items():
         axes, module = scene.axes[layer], scene.modules[layer]
         if side != "out" or not makes(side, axes):
             continue
-        weight, bias = scene.by_entry(layer, side), getattr(module, "bias", None)
+        weight, bias = scene.by_entry(layer, "out", scene.weight(layer)), getattr(module, "bias", None)
+        added = bias.detach() if isinstance(bias, Tensor) else weight.new_zeros(len(weight))
         for member in members:
-            parts = [scene.span(weight, member)]
-            if isinstance(bias, Tensor):
-                parts.append(scene.span(bias.detach().double().cpu(), member))
-            yield torch.cat(parts, 1)
+            yield scene.span(weight, member), scene.span(added.double().cpu(), member)
 
 
-def _summed(scene: Scene, measure: Callable[[Tensor], Tensor]) -> Tensor:
+def _summed(scene: Scene, measure: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
     total = torch.zeros(scene.group.channels, dtype=torch.float64)
     found = False
-    for rows in _rows(scene):
-        if not bool(torch.isfinite(rows).all()):
-            raise TransformError(f"{scene.step}: weights in the group are infinite or not a number.")
-        total += _normalised(measure(rows))
+    for rows, bias in _rows(scene):
+        total += _normalised(measure(rows, bias))
         found = True
     if not found:
         raise TransformError(f"{scene.step}: no layer of the group has a weight that makes the channels.")

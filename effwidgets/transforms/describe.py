@@ -104,4 +104,4 @@ def asked_for(step: Step, profile: Profile) -> Group | None:
 def _whole(group: Group | None, profile: Profile) -> bool:
     # A transformation that does not look after the groups leaves members in them that are gone.
     names = {path for layer in profile.layers for path in (layer.name, *layer.aliases)}
-    return group is not None and all(member.layer in names for member in group.members)
+    return group is None or all(member.layer in names for member in group.members)

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Final, Literal, TypeAlias
 
 import torch
@@ -30,7 +31,7 @@ __all__ = ["Written", "export"]
 
 Format: TypeAlias = Literal["torch", "onnx"]
 
-_WRITERS: Final = {"torch": torch_file, "onnx": onnx_file}
+_WRITERS: Final[dict[str, ModuleType]] = {"torch": torch_file, "onnx": onnx_file}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

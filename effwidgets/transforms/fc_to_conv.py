@@ -48,7 +48,7 @@ class FcToConv:
                     transform=self.name,
                     layers=(layer.name,),
                     knobs=(),
-                    reason=f"its inputs are {picture[0]} channels of {picture[1]} x {picture[2]}: a convolution over these",
+                    reason=f"its inputs are {picture[0]} channels of {picture[1]} x {picture[2]}: a kernel over these",
                     warnings=("It saves nothing by itself: parameters and MACs stay as they are.",),
                     advised=False,
                 )
@@ -110,9 +110,9 @@ def _layers(picture: Shape, out: int, *, bias: bool) -> nn.Sequential:
 def _unknown(profile: Profile, layer: LayerProfile) -> str | None:
     # A convolution keeps its input for the backward also where its weight is frozen; a Linear does not.
     weight = layer.tensor("weight")
-    if weight is not None and not weight.trainable and layer.self_cost.backward_macs:
-        if not any(seam.layer == layer.name for seam in profile.seams):
-            return "it is frozen and runs more than once, so what a convolution would keep cannot be told"
+    frozen = weight is not None and not weight.trainable and bool(layer.self_cost.backward_macs)
+    if frozen and not any(seam.layer == layer.name for seam in profile.seams):
+        return "it is frozen and runs more than once, so what a convolution would keep cannot be told"
     return None
 
 
@@ -128,8 +128,7 @@ def _made(profile: Profile, layer: LayerProfile, picture: Shape) -> Iterator[Lay
     for number, module in enumerate(modules):
         working = isinstance(module, nn.Conv2d)
         tensors = tuple(
-            replace(tensor, shape=tuple(modules[1].weight.shape)) if tensor.name == "weight" else tensor
-            for tensor in layer.tensors
+            replace(tensor, shape=(out, *picture)) if tensor.name == "weight" else tensor for tensor in layer.tensors
         )
         yield LayerProfile(
             name=f"{layer.name}.{number}",

@@ -4,35 +4,31 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Iterator, Sequence
-from math import prod
+from collections.abc import Iterator
 from typing import ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from effwidgets.errors import TransformError
-from effwidgets.profiling.layers import config_of
-from effwidgets.records import Cost, Edit, LayerProfile, Profile, Shape, Site, Skip, Step, settings
+from effwidgets.records import Cost, Edit, Profile, Site, Skip, Step, settings
 from effwidgets.transforms.blocks.observed import Observed, observed
 from effwidgets.transforms.blocks.replacement import check_plain
 from effwidgets.transforms.blocks.solving import least_squares
-from effwidgets.transforms.blocks.spots import Spot, Spots
 from effwidgets.transforms.blocks.surroundings import barred_groups, forgotten
 from effwidgets.transforms.calibration import Calibration
 from effwidgets.transforms.foresee import Foreseen, change_between
-from effwidgets.transforms.heads import Heads
-from effwidgets.transforms.obstacles import bare_kind
+from effwidgets.transforms.pooled import PooledPlaces, pooled_layers, pooled_profiles, saves
 from effwidgets.transforms.surgery import blank_parameter, find_layer, pieces, replace_layer
 from effwidgets.transforms.trial import relative_error
 
 __all__ = ["GLOBAL_POOL_HEAD", "GlobalPoolHead"]
 
-_ROWS = 2  # dimensions
 _RIDGES = (1e-6, 1e-4, 1e-2, 1e-1, 1.0)
+_BETTER = 0.98  # of the error of the mean output; nearer to it is chance, on a few hundred pictures
 _NOTICE = (
-    "It sees how much of each channel there is and not where: it does not preserve the function. Give calibration data, "
-    "and fine-tune after it."
+    "It sees how much of each channel there is and not where: it does not preserve the function. Give calibration "
+    "data, and fine-tune after it."
 )
 
 
@@ -55,16 +51,16 @@ class GlobalPoolHead:
 
     def sites(self, profile: Profile) -> Iterator[Site | Skip]:
         """Yield each Linear and each module that begins with one over a picture, or why it cannot be replaced."""
-        places = _Places(profile)
+        places = PooledPlaces(profile)
         for layer in places.candidates():
             found = places.at(layer)
             if isinstance(found, str):
                 yield Skip(transform=self.name, layers=(layer.name,), reason=found)
                 continue
             spot, picture = found
-            made = _made(spot, picture)
+            made = pooled_profiles(spot, picture)
             reason = f"{picture[0]} channels of {picture[1]} x {picture[2]}: their means in place of all their entries"
-            if not _saves(spot, made):
+            if not saves(spot, made):
                 yield Skip(transform=self.name, layers=(layer.name,), reason="one Linear over all channels is as large")
                 continue
             yield Site(
@@ -82,9 +78,9 @@ class GlobalPoolHead:
 
     def foresee(self, profile: Profile, step: Step) -> Foreseen:
         """Return the pooled head in the place of all that stood there."""
-        spot, picture = _Places(profile).asked(step)
-        made = _made(spot, picture)
-        if not dict(step.settings).get("anyway") and not _saves(spot, made):
+        spot, picture = PooledPlaces(profile).asked(step)
+        made = pooled_profiles(spot, picture)
+        if not dict(step.settings).get("anyway") and not saves(spot, made):
             raise _dear(step)
         names = {layer.name for layer in (spot.layer, *spot.below)}
         groups = barred_groups(profile, names)
@@ -93,15 +89,15 @@ class GlobalPoolHead:
 
     def rewrite(self, model: nn.Module, step: Step, profile: Profile) -> Edit:
         """Put the pooled head there, with parameters of zeros."""
-        spot, picture = _Places(profile).asked(step, exact=False)
-        if not dict(step.settings).get("anyway") and not _saves(spot, _made(spot, picture)):
+        spot, picture = PooledPlaces(profile).asked(step, exact=False)
+        if not dict(step.settings).get("anyway") and not saves(spot, pooled_profiles(spot, picture)):
             raise _dear(step)
         name = spot.layer.name
         old = find_layer(model, name)
         check_plain(step, model, old)
         like = next((one for one in old.parameters() if one.requires_grad), next(old.parameters()))
         bias = not isinstance(old, nn.Linear) or old.bias is not None
-        new = _layers(spot, picture, bias=bias)
+        new = pooled_layers(spot, picture, bias=bias)
         linear = cast("nn.Linear", new[-1])
         linear.weight = blank_parameter(like, linear.weight.shape)
         if bias:
@@ -124,12 +120,12 @@ class GlobalPoolHead:
             return _started(edit, old, linear)
         seen = observed(original, name, calibration, edit.step)
         with torch.no_grad():
-            pooled = torch.cat([new[:-1](part) for part in seen.before.split(256)])
+            pooled = torch.cat([new[:-1](part) for part in torch.split(seen.before, 256)])
         weight, bias, note, errors = _solved(Observed(pooled, seen.after), biased=linear.bias is not None)
-        if not errors[0] < errors[1]:
+        if not errors[0] < _BETTER * errors[1]:
             raise TransformError(
                 f"{edit.step}: the means of the channels cannot stand for this head: relative output error "
-                f"{errors[0]:.2f}, and {errors[1]:.2f} for the mean output alone. What it tells apart lies in the places."
+                f"{errors[0]:.2f}, and {errors[1]:.2f} for the mean output alone. What it reads lies in the places."
             )
         with torch.no_grad():
             linear.weight.copy_(weight)
@@ -153,111 +149,10 @@ class GlobalPoolHead:
             old.bias = nn.Parameter(linear.bias.detach().clone(), requires_grad=old.weight.requires_grad)
 
 
-class _Places:
-    """Where a pooled head could stand."""
-
-    def __init__(self, profile: Profile) -> None:
-        self._profile = profile
-        self._heads = Heads(profile)
-        self._spots = Spots(profile)
-        self._pictures = {
-            layer.name: picture
-            for layer in self._heads.layers()
-            if not isinstance(picture := self._heads.picture(layer), str)
-        }
-
-    def candidates(self) -> Iterator[LayerProfile]:
-        """Yield every Linear, and every module inside of which one reads a picture but no convolution runs."""
-        for layer in self._profile.layers:
-            below = self._spots.below(layer)
-            head = any(one.name in self._pictures for one in below)
-            if bare_kind(layer) == "Linear" or (head and layer.name and not any("Conv" in one.kind for one in below)):
-                yield layer
-
-    def asked(self, step: Step, *, exact: bool = True) -> tuple[Spot, Shape]:
-        """Return the place of ``step``, and its picture."""
-        step.check_settings(("anyway",))
-        if len(step.layers) != 1:
-            raise TransformError(f"{step}: {step.transform} takes one head, {len(step.layers)} came.")
-        found = self.at(self._profile.layer(step.layers[0]), exact=exact)
-        if isinstance(found, str):
-            raise TransformError(f"{step}: {found}.")
-        return found
-
-    def at(self, layer: LayerProfile, *, exact: bool = True) -> tuple[Spot, Shape] | str:
-        """Return the place and its picture, or what stands in the way."""
-        below = self._spots.below(layer)
-        if not below or bare_kind(layer) == "Linear":
-            picture = self._heads.picture(layer)
-            if isinstance(picture, str):
-                return picture
-        elif not layer.name:
-            return "it is the model itself; put it into a torch.nn.Sequential"
-        else:
-            first = next((self._pictures[one.name] for one in below if one.name in self._pictures), None)
-            if first is None:
-                return "no Linear in it reads a flattened picture"
-            picture = first
-        if layer.calls != 1:
-            return f"it runs {layer.calls} times in one forward"
-        if len(layer.inputs) != 1 or len(layer.outputs) != 1 or prod(layer.inputs[0][1:]) != prod(picture):
-            return "it does not begin with the flattened picture alone"
-        if len(layer.outputs[0]) != _ROWS:
-            return "it does not return one row for each picture"
-        return self._spots.held(layer, exact=exact) or (self._spots.spot(layer), picture)
-
-
-def _layers(spot: Spot, picture: Shape, *, bias: bool) -> nn.Sequential:
-    opened = [nn.Unflatten(1, (-1, *picture[1:]))] if len(spot.before) == _ROWS else []
-    linear = nn.Linear(picture[0], spot.after[1], bias=bias, device="meta")
-    return nn.Sequential(*opened, nn.AdaptiveAvgPool2d(1), nn.Flatten(1), linear)
-
-
-def _made(spot: Spot, picture: Shape) -> tuple[LayerProfile, ...]:
-    bias = spot.layer.kind != "Linear" or spot.layer.tensor("bias") is not None
-    modules = _layers(spot, picture, bias=bias)
-    rows, channels, out = spot.before[0], picture[0], spot.after[1]
-    shapes: list[Shape] = [(rows, *picture), (rows, channels, 1, 1), (rows, channels), (rows, out)]
-    shapes = [spot.before, *shapes] if len(spot.before) == _ROWS else shapes
-    seam, macs = spot.seam, rows * channels * out
-    linear = Cost(
-        params=channels * out + out * int(bias),
-        param_bytes=(channels * out + out * int(bias)) * spot.each,
-        macs=macs,
-        backward_macs=macs * (int(spot.learns) + int(spot.moved)) if spot.reached else 0,
-        output_bytes=rows * out * spot.each,
-        saved_bytes=rows * channels * spot.each if spot.keeps and spot.learns else 0,
-    )
-    # What the old head kept first and others keep too stays kept; the mean itself keeps nothing.
-    own = Cost(saved_bytes=seam.whole_bytes - seam.inside_bytes)
-    block = dataclasses.replace(spot.layer, kind="Sequential", config=(), tensors=(), self_cost=own)
-    tensors = tuple(
-        dataclasses.replace(spot.like, name=name, shape=shape, trainable=spot.learns)
-        for name, shape in (("weight", (out, channels)), ("bias", (out,)))[: 1 + int(bias)]
-    )
-    return block, *(
-        LayerProfile(
-            name=f"{spot.layer.name}.{number}",
-            kind=type(module).__name__,
-            config=config_of(module),
-            tensors=tensors if isinstance(module, nn.Linear) else (),
-            inputs=(shapes[number],),
-            outputs=(shapes[number + 1],),
-            calls=1,
-            self_cost=linear if isinstance(module, nn.Linear) else Cost(),
-        )
-        for number, module in enumerate(modules)
-    )
-
-
-def _saves(spot: Spot, made: Sequence[LayerProfile]) -> bool:
-    params, macs = (sum(getattr(one.self_cost, name) for one in made) for name in ("params", "macs"))
-    return params < spot.cost.params and macs <= spot.cost.macs
-
-
 def _dear(step: Step) -> TransformError:
     return TransformError(
-        f"{step}: one Linear over all channels is as large as what stands there. With anyway=True it is done all the same."
+        f"{step}: one Linear over all channels is as large as what stands there. With anyway=True it is done all the "
+        "same."
     )
 
 
@@ -272,8 +167,8 @@ def _started(edit: Edit, old: nn.Module, linear: nn.Linear) -> Edit:
         if linear.bias is not None:
             linear.bias.copy_(old.bias)
     note = (
-        "without calibration data the head starts from the sum of its weights over the places, which is right only where "
-        "a channel is the same everywhere; fine-tune it, or give calibration data."
+        "without calibration data the head starts from the sum of its weights over the places, which is right only "
+        "where a channel is the same everywhere; fine-tune it, or give calibration data."
     )
     return dataclasses.replace(edit, notes=(*edit.notes, f"{edit.step.layers[0]}: {note}"))
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+from typing import Any
+
 from torch import fx, nn
 
 __all__ = ["graph_of"]
@@ -11,6 +15,16 @@ class _Flat(fx.Tracer):
     """Keeps the children as they are and writes the forward of the module itself down."""
 
     proxy_buffer_attributes = True  # else what is computed from buffers alone would be computed now, once
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._thread = threading.get_ident()
+
+    def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        # While this one traces, torch.fx stands around the calls of all modules, of other threads too.
+        if threading.get_ident() != self._thread:
+            return forward(*args, **kwargs)
+        return super().call_module(m, forward, args, kwargs)
 
     def is_leaf_module(self, module: nn.Module, module_qualified_name: str) -> bool:
         del module, module_qualified_name
@@ -45,4 +59,4 @@ def _keep_name(made: fx.GraphModule, name: str) -> None:
         fx.GraphModule.__init__(twin, root, graph, class_name=name)
         _keep_name(twin, name)
 
-    type(made)._deepcopy_init = lambda _self: initialise  # type: ignore[method-assign]  # noqa: SLF001
+    setattr(type(made), "_deepcopy_init", lambda _made: initialise)  # noqa: B010  its type is narrower than it is used

@@ -35,7 +35,7 @@ class Heads:
         reason = self._obstacles.of(layer)
         if reason:
             return reason
-        if len(layer.inputs[0]) == 1 or len(layer.inputs[0]) > 2:  # noqa: PLR2004  rows
+        if len(layer.inputs[0]) == 1 or len(layer.inputs[0]) > 2:
             return "it runs along the last of several dimensions: no picture was flattened for it"
         numbers = sum(prod(shape) for shape in layer.outputs) * layer.calls
         weight = layer.tensor("weight")

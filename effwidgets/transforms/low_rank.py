@@ -57,6 +57,7 @@ class LowRank(Factorization):
         nn.Embedding,
     )
     ranks: ClassVar[tuple[str, ...]] = ("rank",)
+    fits_inputs: ClassVar[bool] = True
     options: ClassVar[tuple[str, ...]] = ("data",)
     reports_raw: ClassVar[bool] = True
 

@@ -8,7 +8,8 @@ from effwidgets.errors import TransformError, UnknownNameError
 from effwidgets.records import Group, Knob, LayerProfile, Profile, Site, Step
 from effwidgets.transforms.channels import makes
 from effwidgets.transforms.criteria import CRITERIA, OF_NORMS, criterion_of
-from effwidgets.transforms.pruned import layer_axes, product_layers
+from effwidgets.transforms.pruned import product_layers
+from effwidgets.transforms.trims import layer_axes
 
 __all__ = ["channels_asked", "group_asked", "obstacle_of", "site_of"]
 

@@ -3,73 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 
-from effwidgets.errors import TransformError
 from effwidgets.records import Cost, Group, LayerProfile, Member, Profile, Shape, settings
-from effwidgets.transforms.channels import Axes, Side, axes_of, counts_kept, shape_kept, sides
+from effwidgets.transforms.channels import Axes, Side, counts_kept, shape_kept, sides
 from effwidgets.transforms.factorization import bytes_each
 from effwidgets.transforms.foresee import Foreseen
+from effwidgets.transforms.narrowed import narrowed_layers, seams_after
+from effwidgets.transforms.trims import Trim, weight_shape_of
 
-__all__ = ["Trim", "foreseen", "layer_axes", "product_layers", "trim_change", "weight_shape_of"]
+__all__ = ["foreseen", "product_layers", "trim_change"]
 
 _BOUND = "convolutions in groups take or make one of them for each group"  # as the profile says it
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trim:
-    """A group of which so many channels stay, in one profile.
-
-    Attributes:
-        group: the channels as they are.
-        channels: how many stay.
-        layers: the profile's layers by name.
-        axes: of each member.
-    """
-
-    group: Group
-    channels: int
-    layers: Mapping[str, LayerProfile]
-    axes: Mapping[str, Axes]
-
-    @property
-    def removed(self) -> int:
-        """How many channels go."""
-        return self.group.channels - self.channels
-
-    def left(self) -> dict[str, dict[Side, int]]:
-        """Return, by layer and side, how many entries stay.
-
-        Raises:
-            TransformError: a member reaches beyond its side.
-        """
-        found: dict[str, dict[Side, int]] = {}
-        for (layer, side), members in sides(self.group, self.axes).items():
-            size = self.axes[layer].entries(side, weight_shape_of(self.layers[layer]))
-            for member in members:
-                if member.start + self.group.channels * member.repeat > size:
-                    raise TransformError(f"{layer} has {size} entries on its {side} side; {member} does not fit.")
-            found.setdefault(layer, {})[side] = size - self.removed * sum(member.repeat for member in members)
-        return found
-
-
-def layer_axes(layer: LayerProfile, group: Group) -> Axes | None:
-    """Return where the channels of ``group`` lie in a layer, from its profile; None where they cannot be cut."""
-    config = dict(layer.config)
-    found = (config.get(name, 1) for name in ("groups", "in_channels", "out_channels"))
-    groups, into, out = (value if isinstance(value, int) else 0 for value in found)
-    own = [member for member in group.members if member.layer == layer.name]
-    return axes_of(layer.kind, groups, into, out, own)
-
-
-def weight_shape_of(layer: LayerProfile) -> Shape:
-    """Return the sizes of a layer's weight; of a norm without one, the number of its channels."""
-    weight = layer.tensor("weight") or layer.tensor("running_mean")
-    if weight is None:
-        count = dict(layer.config).get("num_features", 0)
-        return (count if isinstance(count, int) else 0,)
-    return weight.shape
 
 
 def trim_change(trim: Trim) -> Cost:
@@ -92,9 +38,10 @@ def foreseen(profile: Profile, trim: Trim) -> Foreseen:
     Tensors, configuration, shapes, parameters and MACs of every member are exact, and so are the groups: channels
     behind others in a concatenation move to the front. Saved bytes go where `Group.saved_at` says that they lie, which
     may be a layer that holds none of the channels: an activation keeps its result, a parent a sum. Element operations
-    and moved bytes are near. The shapes of layers that are no members, such as activations and parents, stay. A
-    convolution in groups that is left with one channel in each has become depthwise: its groups are told as if it had
-    not, and a new profile may find more that can go.
+    and moved bytes are near. What modules with others inside take and return, and what is kept around them, follows
+    from who makes and reads inside of them (`narrowed_layers`, `seams_after`); the shapes of a layer that only passes
+    channels on and keeps none, such as a pooling, stay as they were. A convolution in groups that is left with one
+    channel in each has become depthwise: its groups are told as if it had not, and a new profile may find more.
     """
     changed = {name: _layer_after(trim.layers[name], trim.axes[name], left) for name, left in trim.left().items()}
     for layer in product_layers(trim.group, trim.layers):
@@ -105,8 +52,10 @@ def foreseen(profile: Profile, trim: Trim) -> Foreseen:
     for name, attribute, worth in trim.group.stated:
         stated = changed.get(name, trim.layers[name])
         changed[name] = _configured(stated, {attribute: worth * trim.channels})
+    changed.update({layer.name: layer for layer in narrowed_layers(trim, changed)})
     return Foreseen(
         layers={name: (layer,) for name, layer in changed.items()},
+        seams=seams_after(profile, trim),
         groups=tuple(_group_after(group, trim) for group in profile.groups),
     )
 

@@ -52,7 +52,10 @@ def activation(scene: Scene) -> Tensor:
     total = torch.zeros(scene.group.channels, dtype=torch.float64)
     for layer, members in scene.readers():
         if rows.get(layer, 0):
-            means = squares[layer] / rows[layer] * scene.by_entry(layer, "in").square().sum(1)
+            read = torch.linalg.vector_norm(
+                scene.by_entry(layer, "in", scene.weight(layer)), dim=1, dtype=torch.float64
+            )
+            means = squares[layer] / rows[layer] * read.cpu().square()
             own = sum((scene.span(means, member).sum(1) for member in members), torch.zeros_like(total)).sqrt()
             total += own / own.mean() if bool(own.mean() > 0) else own
     return _checked(scene, total, bool(squares))

@@ -46,18 +46,23 @@ class Scene:
         whole = self.group.channels * member.repeat
         return entries[member.start : member.start + whole].reshape(self.group.channels, -1)
 
-    def by_entry(self, layer: str, side: Side) -> Tensor:
-        """Return the weight of a layer with a row for each entry of one side: ``(entries, ...)``, double, on the CPU.
-
-        In a convolution in groups the rows of the blocked side hold only what their own block has.
+    def weight(self, layer: str) -> Tensor:
+        """Return the weight of a layer, detached.
 
         Raises:
-            TransformError: the layer has no weight.
+            TransformError: the layer has none.
         """
-        axes, weight = self.axes[layer], getattr(self.modules[layer], "weight", None)
+        weight = getattr(self.modules[layer], "weight", None)
         if not isinstance(weight, Tensor):
             raise TransformError(f"{self.step}: {layer} has no weight.")
-        found = weight.detach().double().cpu()
+        return weight.detach()
+
+    def by_entry(self, layer: str, side: Side, found: Tensor) -> Tensor:
+        """Return what is shaped like the weight of a layer with a row for each entry of one side: ``(entries, ...)``.
+
+        In a convolution in groups the rows of the blocked side hold only what their own block has.
+        """
+        axes = self.axes[layer]
         axis = axes.sides[side]
         if side != axes.blocked:
             return found.movedim(axis, 0).flatten(1)

@@ -70,7 +70,7 @@ def _read_by_zeros(scene: Scene) -> dict[str, Tensor]:
     # By reader, the channels that it multiplies by nothing but zeros.
     found = {}
     for layer, members in scene.readers():
-        rows = scene.by_entry(layer, "in") == 0
+        rows = scene.by_entry(layer, "in", scene.weight(layer) == 0).all(1).cpu()
         found[layer] = torch.stack([scene.span(rows, member).all(1) for member in members]).all(0)
     return found
 
@@ -117,11 +117,10 @@ def _zeros(scene: Scene, layer: str) -> tuple[Tensor, Tensor]:
     module = scene.modules[layer]
     if isinstance(module, _NORMS):
         return _norm_zeros(module)
-    weight, bias = scene.by_entry(layer, "out"), getattr(module, "bias", None)
-    unmoved = torch.ones(len(weight), dtype=torch.bool)
-    if isinstance(bias, Tensor):
-        unmoved = bias.detach().cpu() == 0
-    return (weight == 0).all(1) & unmoved, unmoved
+    zero = scene.by_entry(layer, "out", scene.weight(layer) == 0).all(1).cpu()
+    bias = getattr(module, "bias", None)
+    unmoved = bias.detach().cpu() == 0 if isinstance(bias, Tensor) else torch.ones_like(zero)
+    return zero & unmoved, unmoved
 
 
 def _norm_zeros(module: nn.Module) -> tuple[Tensor, Tensor]:

@@ -100,7 +100,7 @@ def _lower_gram(matrix: Tensor) -> Tensor:
 def _iterated(lower: Tensor, rank: int) -> Tensor | None:
     # Randomised subspace iteration (Halko, Martinsson and Tropp 2011), sharpened by a Chebyshev polynomial, which is
     # small on what is not wanted (Zhou et al. 2006). None where single precision could not tell the directions.
-    gram = lower + lower.tril(-1).T
+    gram = lower.tril() + lower.tril(-1).T
     rows = len(gram)
     own = torch.Generator(device="cpu").manual_seed(0)
     start = torch.randn(rows, min(rows, rank + max(16, rank // 8)), generator=own, dtype=gram.dtype)
@@ -124,7 +124,8 @@ def _orthogonal(columns: Tensor) -> Tensor:
     for _ in range(2):
         factor, failed = torch.linalg.cholesky_ex(columns.T @ columns)
         if bool(failed):
-            return torch.linalg.qr(columns)[0]
+            columns, _ = torch.linalg.qr(columns)
+            break
         columns = torch.linalg.solve_triangular(factor.T, columns, upper=True, left=False)
     return columns
 

@@ -16,10 +16,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from effwidgets.records import Plan
+from effwidgets.transforms.base import TRANSFORMS
 from effwidgets.transforms.calibration import Calibration
 from effwidgets.transforms.moments import Moments, input_moments
 
-__all__ = ["balanced", "centred", "moments_of", "prepared", "usable", "whitened_factors"]
+__all__ = ["balanced", "centred", "fitted_layers", "moments_of", "prepared", "usable", "whitened_factors"]
 
 _HELD = 2**28  # bytes of moments held at once, for the layers that come next
 _TOWARDS_PLAIN = 0.01  # how far moments from few rows are drawn towards a sphere
@@ -56,6 +58,15 @@ def prepared(model: nn.Module, layers: Iterable[str], calibration: Calibration |
         yield
     finally:
         _prepared.reset(token)
+
+
+def fitted_layers(plan: Plan) -> list[str]:
+    """Return the layers whose inputs the steps of ``plan`` are fitted to, in order, for `prepared`.
+
+    A transformation says so in a class attribute ``fits_inputs``.
+    """
+    fitted = (step for step in plan if getattr(TRANSFORMS[step.transform], "fits_inputs", False))
+    return [step.layers[0] for step in fitted]
 
 
 def moments_of(model: nn.Module, name: str, calibration: Calibration) -> Moments | None:

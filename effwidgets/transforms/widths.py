@@ -16,9 +16,9 @@ from effwidgets.profiling.clock import Clock
 from effwidgets.profiling.profile import profile
 from effwidgets.profiling.shadow import share
 from effwidgets.records import LayerProfile, Plan, Profile, Rounded, Step, WidthChoice, WidthTime, settings
-from effwidgets.transforms.apply import check_plan, options_for, private_copy
 from effwidgets.transforms.base import TRANSFORMS
 from effwidgets.transforms.foresee import foresee
+from effwidgets.transforms.plans import check_plan, options_for
 from effwidgets.transforms.prunable import channels_asked, group_asked
 from effwidgets.transforms.stopwatch import paired, times_of
 from effwidgets.transforms.surgery import find_layer
@@ -74,17 +74,15 @@ def rounded(model: nn.Module, inputs: Inputs, plan: Plan, *, options: WidthOptio
     options = options or WidthOptions()
     check_plan(model, plan)
     known: Profile | None = options.known or profile(model, inputs, options=options_for(plan))
-    work = private_copy(model)
-    steps: list[Step] = []
-    choices: list[WidthChoice] = []
-    notes: list[str] = []
+    work = share(model)  # a rewrite puts new parameters in and writes into none
+    steps, choices, notes = list[Step](), list[WidthChoice](), list[str]()
     for step in plan:
         taken = step
         if step.transform == _PRUNE:
             try:
                 choices.append(_choice(work, step, _known(known), options))
                 taken = _at(step, choices[-1].chosen)
-            except TransformError as error:
+            except EffError as error:
                 notes.append(f"Left as it is: {error}")
         steps.append(taken)
         work, known = _after(work, taken, known)
@@ -140,7 +138,7 @@ def measured_width(model: nn.Module, inputs: Inputs, step: Step, *, options: Wid
     if step.transform != _PRUNE:
         raise TransformError(f"{step}: only the width of a {_PRUNE} step can be measured.")
     known = options.known or profile(model, inputs, options=options_for(Plan(steps=(step,))))
-    return _choice(private_copy(model), step, known, options)
+    return _choice(share(model), step, known, options)
 
 
 def _choice(model: nn.Module, step: Step, known: Profile, options: WidthOptions) -> WidthChoice:

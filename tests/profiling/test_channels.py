@@ -1,6 +1,7 @@
 """Sets of channels along one dimension: joined, cut, concatenated, taken apart."""
 
-from effwidgets.profiling.channels import Channels, bind, cut, factors, fix, join, length, meet, refine, settle
+from effwidgets.profiling.channels import Channels, bind, factors, fix, length, refine, settle
+from effwidgets.profiling.joins import cut, join, meet
 
 
 def axis(*parts):

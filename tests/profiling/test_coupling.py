@@ -12,6 +12,7 @@ from effwidgets.profiling.coupling import coupling_of
 from effwidgets.profiling.opinion import second_opinion
 from effwidgets.records import Group, Member
 from effwidgets.testing.cutting import cut_out, silence, spread
+from effwidgets.testing.menagerie import planted
 from effwidgets.testing.untouched import state_of
 from effwidgets.testing.zoo import MODELS, resnet18, specimen
 
@@ -98,6 +99,17 @@ def test_channels_of_a_free_group_can_be_cut_out_of_the_model(found):
             # Sums in another order: 1e-5 of the largest output in float32, 8 bits of mantissa in bfloat16.
             tolerance = 0.02 if got.dtype is torch.bfloat16 else 1e-5
             assert (expected - got).abs().max() <= tolerance * expected.abs().max(), group
+
+
+@pytest.mark.parametrize("name", ["conv1", "stem"])
+def test_planted_zero_channels_leave_the_outputs_where_they_are(name):
+    x = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    whole, pruned = planted(3)(), planted(3)()
+    group = next(group for group in groups_of(make_shadow(whole), as_call(x)) if group.name == name)
+    assert group.obstacle is None
+    cut_out(pruned, group, range(group.channels - 3, group.channels))
+    with torch.no_grad():
+        torch.testing.assert_close(pruned(x), whole(x), rtol=1e-5, atol=1e-5)  # sums of fewer zeros in float32
 
 
 def test_a_residual_sum_couples_all_that_feed_it():
@@ -219,10 +231,12 @@ def test_dropout_in_training_mode_is_no_obstacle():
     assert shadow.model.training
 
 
-def test_a_pixel_shuffle_and_a_channel_permutation_bar():
+def test_a_channel_permutation_bars_and_a_pixel_shuffle_takes_its_places_together():
     model = Net(lambda n, x: n.b(n.a(x)[:, torch.tensor([1, 0, 2, 3])]), a=nn.Conv2d(3, 4, 1), b=nn.Conv2d(4, 2, 1))
     assert groups(model, PICTURE)["a"].obstacle
-    assert groups(nn.Sequential(nn.Conv2d(3, 8, 1), nn.PixelShuffle(2), nn.Conv2d(2, 4, 1)), PICTURE)["0"].obstacle
+    shuffled = groups(nn.Sequential(nn.Conv2d(3, 8, 1), nn.PixelShuffle(2), nn.Conv2d(2, 4, 1)), PICTURE)["0"]
+    assert (shuffled.channels, shuffled.obstacle) == (2, None)
+    assert sides(shuffled) == [("0", "out", 4, 0), ("2", "in", 1, 0)]
 
 
 def test_a_forward_that_cannot_be_followed_becomes_a_note():

@@ -6,7 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from effwidgets.profiling.channels import Channels, factors, join, settle
+from effwidgets.profiling.channels import Channels, factors, settle
+from effwidgets.profiling.joins import join
 from effwidgets.profiling.reshapes import reshape
 
 
@@ -123,10 +124,13 @@ def _regroupings(shape):
     """Shapes with the same entries: two dimensions merged, or one taken apart."""
     shape = tuple(shape)
     found = [shape]
-    for at in range(len(shape) - 1):
-        found.append((*shape[:at], shape[at] * shape[at + 1], *shape[at + 2 :]))
-    for at, size in enumerate(shape):
-        found += [(*shape[:at], left, size // left, *shape[at + 1 :]) for left in range(1, size + 1) if size % left == 0]
+    found += [(*shape[:at], shape[at] * shape[at + 1], *shape[at + 2 :]) for at in range(len(shape) - 1)]
+    found += [
+        (*shape[:at], left, size // left, *shape[at + 1 :])
+        for at, size in enumerate(shape)
+        for left in range(1, size + 1)
+        if size % left == 0
+    ]
     total = prod(shape)
     found += [(left, total // left) for left in range(1, total + 1) if total % left == 0]
     return found

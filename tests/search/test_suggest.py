@@ -117,7 +117,7 @@ def test_with_calibration_the_statistics_of_batch_norm_are_estimated_before_the_
 def test_errors_are_measured_on_the_calibration_data_when_there_are_any(model, x):
     other = 5 * x[:50]
     for one in suggest(model, x[:1], calibration=other):
-        changed = apply(model, Plan(steps=(one.step,)), x[:1]).model
+        changed = apply(model, Plan(steps=(one.step,)), x[:1], calibration=other, repair=False).model
         assert one.error == pytest.approx(error_by_hand(model, changed, other), rel=1e-3, abs=1e-5)
 
 
@@ -278,8 +278,8 @@ def test_what_apply_cannot_estimate_anew_is_not_taken_for_estimated_by_suggest(m
     x = torch.randn(16, 32, generator=torch.Generator().manual_seed(0))
     (norm,) = batch_norms(together)
     assert norm is together[1]  # alone in its process it is a batch norm like any other
-    note = apply(together, Plan(steps=(suggest(together, x, calibration=x)[0].step,)), x, calibration=x).notes[0]
-    assert "1 batch-norm layer" in note
+    notes = apply(together, Plan(steps=(suggest(together, x, calibration=x)[0].step,)), x, calibration=x).notes
+    assert any("1 batch-norm layer" in note for note in notes)
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     assert batch_norms(together) == []  # it would wait for the other processes
     found = suggest(together, x, calibration=x)

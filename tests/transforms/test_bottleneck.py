@@ -64,3 +64,65 @@ def test_a_low_rank_convolution_loses_nothing_and_starts_far_better_than_at_rand
     image = torch.randn(2, 16, 8, 8, generator=generator)
     applied = apply(model, Plan(steps=(step(4, 5),)), image, calibration=image)
     assert applied.edits[0].error < 1e-5
+
+
+def smooth(*shape: int) -> torch.Tensor:
+    """Pictures whose neighbours are alike, as real ones are."""
+    image = torch.randn(shape, generator=torch.Generator().manual_seed(3))
+    return 3 * torch.nn.functional.avg_pool2d(image, 3, 1, 1)
+
+
+def seen(*, groups: int = 1, bias: bool = True) -> nn.Sequential:
+    torch.manual_seed(0)
+    layer = nn.Conv2d(16, 24, 3, padding=1, groups=groups, bias=bias)
+    return nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), layer, nn.BatchNorm2d(24), nn.ReLU()).eval()
+
+
+def fitted(model: nn.Sequential, layer: str, **chosen: object) -> tuple[float, float, str]:
+    """Relative errors of the layer itself and of what the ReLU behind it lets through, and the note."""
+    asked = Step(transform="bottleneck", layers=(layer,), settings=settings(rank_in=4, rank_out=5, **chosen))
+    image = smooth(16, 3, 12, 12)
+    applied = apply(model, Plan(steps=(asked,)), image, calibration=image, repair=False)
+    assert applied.edits, applied.skipped
+    place = int(layer) + 1
+    with torch.no_grad():
+        old, new = model[:place](image), applied.model[:place](image)
+        through, after = model(image), applied.model(image)
+        return (
+            float((new - old).norm() / old.norm()),
+            float((after - through).norm() / through.norm()),
+            " ".join(applied.edits[0].notes),
+        )
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("bias", [True, False])
+def test_refitting_comes_nearer_and_all_factors_nearer_still(groups, bias):
+    model = seen(groups=groups, bias=bias)
+    none, last, every = (fitted(model, "2", refit=which, relu=False)[0] for which in ("none", "last", "all"))
+    assert every < 0.98 * last < 0.98 * none
+
+
+def test_with_calibration_the_last_factor_is_refitted_and_the_relu_behind_is_seen():
+    model = seen()
+    _, blind, _ = fitted(model, "2", relu=False)
+    _, aware, note = fitted(model, "2")
+    assert "the last factor refitted to 2,304 rows of calibration inputs, aware of the ReLU" in note
+    assert aware < blind
+
+
+def test_without_calibration_a_refit_that_was_asked_for_is_refused():
+    asked = Step(transform="bottleneck", layers=("0",), settings=settings(rank_in=2, rank_out=2, refit="last"))
+    applied = apply(nn.Sequential(nn.Conv2d(8, 8, 3)), Plan(steps=(asked,)), torch.zeros(1, 8, 5, 5))
+    assert "needs calibration inputs; none came" in applied.skipped[0].reason
+    odd = Step(transform="bottleneck", layers=("0",), settings=settings(rank_in=2, rank_out=2, refit="some"))
+    applied = apply(nn.Sequential(nn.Conv2d(8, 8, 3)), Plan(steps=(odd,)), torch.zeros(1, 8, 5, 5))
+    assert "none, last, all" in applied.skipped[0].reason
+
+
+def test_full_ranks_stay_exact_when_they_are_refitted():
+    model = seen()
+    asked = Step(transform="bottleneck", layers=("2",), settings=settings(rank_in=16, rank_out=24, anyway=True))
+    image = smooth(4, 3, 12, 12)
+    applied = apply(model, Plan(steps=(asked,)), image, calibration=image, repair=False)
+    assert applied.edits[0].error < 1e-4  # a ridge of 1e-9 in double precision, then three factors of float32

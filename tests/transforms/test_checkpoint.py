@@ -239,3 +239,13 @@ def test_the_site_says_that_it_is_for_training_and_no_model_is_advised_to():
     sites = [site for site in CHECKPOINT.sites(profile(found.build(), found.inputs())) if isinstance(site, Site)]
     assert {site.layers for site in sites} == {("block",), ("block.attn",)}
     assert all(not site.advised and "training" in site.warnings[0] for site in sites)
+
+
+def test_a_block_with_batch_norms_says_that_they_see_each_batch_twice():
+    found = specimen("residual")
+    model, call = found.build(), found.inputs()
+    sites = {s.layers[0]: s for s in CHECKPOINT.sites(profile(model, call)) if isinstance(s, Site)}
+    assert "twice" in sites["block1"].warnings[1]
+    done = apply(model.train(), again("block1"), call).model
+    done(call.args[0]).sum().backward()
+    assert int(done.block1.bn1.num_batches_tracked - model.block1.bn1.num_batches_tracked) == 2

@@ -13,9 +13,9 @@ from effwidgets.records import Plan, Step, settings
 from effwidgets.transforms.apply import apply
 from effwidgets.transforms.calibration import Calibration
 from effwidgets.transforms.criteria import CRITERIA, strength, strongest
-from effwidgets.transforms.pruned import layer_axes
 from effwidgets.transforms.scenes import Scene
 from effwidgets.transforms.surgery import find_layer
+from effwidgets.transforms.trims import layer_axes
 
 X = torch.randn(64, 5, generator=torch.Generator().manual_seed(7))
 

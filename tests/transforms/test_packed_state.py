@@ -18,7 +18,7 @@ def _packed(*, per_channel: bool, times: float = 1.0) -> nn.Module:
         layer = Linear(4, 2)
         values = torch.tensor([[1.0, -2.0, 0.0, 0.5], [0.1, 0.2, -0.3, 0.0]]) * times
         if per_channel:
-            weight = torch.quantize_per_channel(values, torch.tensor([0.02, 0.01]), torch.zeros(2), 0, torch.qint8)
+            weight = torch.quantize_per_channel(values, torch.tensor([0.02, 0.01]), torch.zeros(2, dtype=torch.long), 0, torch.qint8)
         else:
             weight = torch.quantize_per_tensor(values, 0.02, 3, torch.qint8)
         layer.set_weight_bias(weight, torch.tensor([1.0, -1.0]) * times)

@@ -11,7 +11,7 @@ from effwidgets.profiling import ProfileOptions
 from effwidgets.profiling.calls import as_call
 from effwidgets.profiling.profile import profile
 from effwidgets.records import Edit, Plan, Profile, Site, Step
-from effwidgets.testing.contracts import settings_of
+from effwidgets.search.places import Place, step_at
 from effwidgets.testing.zoo import MODELS
 from effwidgets.transforms.apply import LEFT_OUT, apply, hypothetical
 from effwidgets.transforms.base import TRANSFORMS
@@ -52,8 +52,9 @@ PAIRS = (
 
 
 def _step(site: Site) -> Step:
-    chosen = settings_of(site)
-    return Step(transform=site.transform, layers=site.layers, settings=chosen[min(1, len(chosen) - 1)])
+    """Return the step at half of what saves; a choice at its first."""
+    place = Place(TRANSFORMS[site.transform], site)
+    return step_at(place, 0.5)
 
 
 def _sites(name: str, known: Profile) -> list[Site]:

@@ -16,7 +16,7 @@ from effwidgets.testing.zoo import MODELS, Specimen, specimen
 from effwidgets.transforms.apply import apply, hypothetical
 from effwidgets.transforms.channel_prune import CHANNEL_PRUNE
 from effwidgets.transforms.foresee import change_between, estimate_plan, foresee
-from effwidgets.transforms.pruned import Trim
+from effwidgets.transforms.trims import Trim
 
 OURS = ProfileOptions(second_opinion=False)
 EXACT = ("params", "param_bytes", "macs", "backward_macs", "saved_bytes")
@@ -55,6 +55,17 @@ def same(seen: Profile, real: Profile) -> None:
             # Few channels look like other numbers of the model, so that one more is left alone for want of knowledge.
             real_one = replace(real_one, obstacle=None, stated=group.stated)
         assert group == real_one
+    around(seen, real)
+
+
+def around(seen: Profile, real: Profile) -> None:
+    """What is kept around modules with others inside, and what these take and return."""
+    parents = {layer.name.rpartition(".")[0] for layer in real.layers}
+    seams = {seam.layer: seam for seam in real.seams}
+    assert [seam for seam in seen.seams if seam.layer in parents and seam != seams.get(seam.layer)] == []
+    for said, is_so in zip(seen.layers, real.layers, strict=True):
+        if said.name in parents - {""}:
+            assert (said.inputs, said.outputs) == (is_so.inputs, is_so.outputs), said.name
 
 
 @pytest.mark.parametrize("found", MODELS, ids=lambda found: found.name)

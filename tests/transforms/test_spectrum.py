@@ -115,3 +115,28 @@ def test_nothing_is_remembered_afterwards_or_on_another_thread():
         thread.join()
     assert found[0] is not held
     assert spectrum_of(matrix) is not held
+
+
+@pytest.mark.parametrize("rank", [32, 128])
+def test_few_directions_of_a_large_matrix_are_iterated_and_leave_out_hardly_more(decomposed, rank):
+    white = noise(512, 640)
+    least = float(torch.linalg.svdvals(white.double())[rank:].norm() / white.double().norm())
+    # White noise is the worst there is: no gap anywhere in its spectrum. 0.5% is what the docstring says.
+    assert lost(white, Spectrum(white).leading(rank)) <= 1.005 * least
+    assert not decomposed
+    Spectrum(white, once=False).leading(rank)
+    assert decomposed == [torch.float32]  # several ranks of one matrix: one decomposition serves them
+
+
+def test_an_exactly_low_rank_large_matrix_is_left_to_double_precision(decomposed):
+    exact = noise(600, 8) @ noise(8, 600, seed=1)
+    assert lost(exact, Spectrum(exact).leading(8)) < 1e-6
+    assert torch.float64 in decomposed
+
+
+def test_squares_are_those_of_an_svd_in_the_sums_that_ranks_lose():
+    matrix = noise(60, 90) @ torch.diag(torch.logspace(0, -3, 90))
+    found, true = spectrum_module.squares_of(matrix, 40), torch.linalg.svdvals(matrix.double()).square()
+    for rank in range(41):
+        assert float(found[rank:].sum()) == pytest.approx(float(true[rank:].sum()), rel=1e-3)
+    assert torch.allclose(spectrum_module.squares_of(matrix.T, 40), found, rtol=1e-4, atol=1e-8)

@@ -13,7 +13,7 @@ from effwidgets.profiling.shadow import share
 from effwidgets.records import Edit, Step, settings
 from effwidgets.testing.untouched import state_of
 from effwidgets.transforms.low_rank import LOW_RANK
-from effwidgets.transforms.verify import verify
+from effwidgets.transforms.verify import look_at, verify, verify_together
 
 STEP = Step(transform="low_rank", layers=("fc",), settings=settings(rank=3))
 
@@ -140,3 +140,99 @@ def test_rounding_inside_an_autocast_is_no_fault():
 
     torch.manual_seed(0)
     look(*edited(Mixed(), rank=5), size=16)
+
+
+class Coarse(type(LOW_RANK)):
+    """Rounds more than its witness, as a kernel of eight bits does."""
+
+    tolerance = 0.5
+
+
+def rounding(module: nn.Sequential) -> None:
+    # To whole twentieths: off by a few hundredths of what is answered, and gradients flow.
+    first, second = module
+
+    def forward(x: Tensor) -> Tensor:
+        exact = second(first(x))
+        return exact + (torch.round(20 * exact) / 20 - exact).detach()
+
+    module.forward = forward
+
+
+def test_a_technique_may_say_how_far_its_kernel_rounds():
+    torch.manual_seed(0)
+    work, original, edit = edited(Net())
+    rounding(work.fc)
+    call = Call((torch.ones(2, 8),))
+    before = look_at(original, call)
+    verify_together([(Coarse(), edit)], work, original=original, call=call, before=before)
+    with pytest.raises(VerifyError, match="from those that the edit should give"):
+        verify_together([(LOW_RANK, edit)], work, original=original, call=call, before=before)
+
+
+class Two(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.fc = nn.Linear(8, 8), nn.Linear(8, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(torch.relu(self.first(x)))
+
+
+def blocked() -> tuple[nn.Module, nn.Module, Edit]:
+    # The new layer lets no gradient through, and has no parameter that would want one.
+    work, original, edit = edited(Two(), rank=8)
+    first, second = work.fc
+    work.fc.requires_grad_(False)
+    work.fc.forward = lambda x: second(first(x).detach())
+    return work, original, edit
+
+
+def test_a_layer_that_cuts_gradients_off_from_what_lies_before_is_caught():
+    with pytest.raises(VerifyError, match=r"no gradient reaches first\.bias, first\.weight any more"):
+        look(*blocked())
+
+
+def test_a_technique_for_inference_may_do_so_and_a_note_tells_it():
+    class Inference(type(LOW_RANK)):
+        inference_only = True
+
+    work, original, edit = blocked()
+    call = Call((torch.ones(2, 8),))
+    found = verify_together([(Inference(), edit)], work, original=original, call=call, before=look_at(original, call))
+    assert found.notes == (
+        f"No gradient reaches first.bias, first.weight any more, because of {edit.step}: train before that step.",
+    )
+    assert (
+        verify_together(
+            [(Inference(), edit)], work, original=frozen(original), call=call, before=look_at(original, call)
+        ).notes
+        == ()
+    )
+
+
+def frozen(model: nn.Module) -> nn.Module:
+    twin = share(model)
+    for name in ("weight", "bias"):
+        setattr(twin.first, name, nn.Parameter(getattr(twin.first, name).detach(), requires_grad=False))
+    return twin
+
+
+def test_several_edits_are_looked_at_together_and_the_answers_handed_on():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 8))
+    work, done = share(model), []
+    for name in ("0", "2"):
+        step = Step(transform="low_rank", layers=(name,), settings=settings(rank=2))
+        edit = LOW_RANK.rewrite(work, step, parameters_only(work))
+        done.append((LOW_RANK, LOW_RANK.fit(work, model, edit, None)))
+    call = Call((torch.randn(3, 8),))
+    found = verify_together(done, work, original=model, call=call, before=look_at(model, call))
+    assert torch.equal(found.answers[0], work(call.args[0]))
+    with torch.no_grad():
+        work[2][1].weight.copy_(torch.randn(8, 2))  # a product still: only the answers before tell nothing
+    verify_together(done, work, original=model, call=call, before=look_at(model, call))
+    rounding(work[2])
+    with pytest.raises(VerifyError, match="2 steps together: the outputs are"):
+        verify_together(done, work, original=model, call=call, before=look_at(model, call))

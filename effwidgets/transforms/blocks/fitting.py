@@ -22,6 +22,7 @@ __all__ = ["BY_DEFAULT", "Budget", "Fitted", "fitted"]
 _RATE: Final = 1e-2
 _RATE_OF_WEIGHTS: Final = 0.1
 _PICTURES: Final = 64  # in a step
+_ROUNDS: Final = 60  # over the data at most: what a few pictures say is soon learnt by heart
 _LOOK: Final = 25  # steps between two looks at what is held out
 _SEED: Final = 20
 
@@ -98,7 +99,7 @@ def _begin(work: nn.Module, ends: Ends, before: Tensor) -> None:
     """
     dice = torch.Generator().manual_seed(_SEED)
 
-    def start(name: str, module: nn.Module, args: Any, out: Tensor) -> Tensor | None:
+    def start(name: str, module: nn.Module, args: Any, _out: Tensor) -> Tensor | None:
         if isinstance(module, nn.BatchNorm2d):
             return _fresh_norm(module, args[0])
         if not isinstance(module, nn.Conv2d) or name in ends.last:
@@ -107,13 +108,15 @@ def _begin(work: nn.Module, ends: Ends, before: Tensor) -> None:
         noise = torch.randn(module.weight.shape, generator=dice, dtype=torch.float64) / math.sqrt(fan)
         module.weight.copy_(noise)
         if module.bias is None:
-            return module._conv_forward(args[0], module.weight, None)  # noqa: SLF001  a call would come here again
+            made: Tensor = module._conv_forward(args[0], module.weight, None)  # noqa: SLF001  a call would come here
+            return made
         module.bias.zero_()
         made = module._conv_forward(args[0], module.weight, module.bias)  # noqa: SLF001
         mean, spread = made.mean((0, 2, 3)), made.std((0, 2, 3), unbiased=False).clamp_min(1e-6)
         module.weight.div_(spread.view(-1, 1, 1, 1))
         module.bias.copy_(-mean / spread)
-        return (made - mean.view(-1, 1, 1)) / spread.view(-1, 1, 1)
+        scaled: Tensor = (made - mean.view(-1, 1, 1)) / spread.view(-1, 1, 1)
+        return scaled
 
     with watching(work, nn.Module, start):
         work(before)
@@ -132,17 +135,18 @@ def _fresh_norm(norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
 def _descend(work: nn.Module, train: Observed, best: _Best, budget: Budget) -> int:
     """Make gradient steps; return how many."""
     limit = time.perf_counter() + budget.seconds
+    steps = min(budget.steps, _ROUNDS * -(-len(train) // _PICTURES))
     parameters = list(work.parameters())
     rates = [_RATE_OF_WEIGHTS / math.sqrt(one[0].numel()) if one.dim() > 1 else _RATE for one in parameters]
     adam = torch.optim.Adam([{"params": [one], "lr": rate} for one, rate in zip(parameters, rates, strict=True)])
     dice = torch.Generator().manual_seed(_SEED)
     scale = float(train.after.var()) or 1.0
     with torch.enable_grad():
-        for step in range(budget.steps):
+        for step in range(steps):
             if time.perf_counter() > limit:
                 return step
             for group, rate in zip(adam.param_groups, rates, strict=True):
-                group["lr"] = rate * (1 + math.cos(math.pi * step / budget.steps)) / 2
+                group["lr"] = rate * (1 + math.cos(math.pi * step / steps)) / 2
             rows = torch.randint(len(train), (min(_PICTURES, len(train)),), generator=dice)
             some = train.at(rows.to(train.before.device))
             loss = (work(some.before) - some.after).square().mean() / scale
@@ -153,7 +157,7 @@ def _descend(work: nn.Module, train: Observed, best: _Best, budget: Budget) -> i
             if step % _LOOK == _LOOK - 1:
                 best.look()
     best.look()
-    return budget.steps
+    return steps
 
 
 class _Best:

@@ -97,7 +97,9 @@ def _joined(rows: list[Observed], step: Step, name: str) -> Observed:
     shapes = {(part.before.shape[1:], part.after.shape[1:]) for part in rows}
     # Pictures of several sizes cannot be put into one tensor: those of the first size are taken.
     first = (rows[0].before.shape[1:], rows[0].after.shape[1:])
-    same = rows if len(shapes) == 1 else [part for part in rows if (part.before.shape[1:], part.after.shape[1:]) == first]
+    same = (
+        rows if len(shapes) == 1 else [part for part in rows if (part.before.shape[1:], part.after.shape[1:]) == first]
+    )
     found = Observed(torch.cat([part.before for part in same]), torch.cat([part.after for part in same]))
     for tensor, word in ((found.before, "takes"), (found.after, "returns")):
         if not bool(torch.isfinite(tensor).all()):

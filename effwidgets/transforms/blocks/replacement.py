@@ -44,7 +44,8 @@ class BlockReplacement(ABC):
     the model. A subclass says what the block is made of, and which setting makes it wide.
 
     Settings beside that of the width, all optional: ``ending`` ("relu" or "linear"; as the old block seems to end),
-    ``steps`` of the fit (300), ``seconds`` after which it stops (60), ``anyway`` (True: also where nothing is saved).
+    ``steps`` of the fit (300, and at most 60 rounds over the data), ``seconds`` after which it stops (60), ``anyway``
+    (True: also where nothing is saved).
     """
 
     name: ClassVar[str]

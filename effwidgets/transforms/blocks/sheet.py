@@ -21,7 +21,7 @@ _COUNTER_BYTES = 8  # num_batches_tracked, one int64
 
 @dataclass(frozen=True, slots=True)
 class _Flowing:
-    """What stands for a picture: which tensor it is, its shape, whether it has a gradient, whose channels it carries."""
+    """What stands for a picture: which tensor it is, its shape, whether it has a gradient, whose channels it holds."""
 
     key: int
     shape: Shape
@@ -119,7 +119,8 @@ class _Sheet:
             inputs=spot.layer.inputs,
             outputs=(out.shape,),
             calls=1,
-            self_cost=self._own + Cost(saved_bytes=shared, output_bytes=0 if out.key in self._seen else self._bytes(out)),
+            self_cost=self._own
+            + Cost(saved_bytes=shared, output_bytes=0 if out.key in self._seen else self._bytes(out)),
         )
         return Counted(
             layers=(block, *self._made.values()),
@@ -131,8 +132,9 @@ class _Sheet:
 
     def _convolution(self, name: str, module: nn.Conv2d, x: _Flowing) -> _Flowing:
         learns = self._spot.learns
-        sizes = zip(x.shape[2:], module.kernel_size, module.stride, module.padding, strict=True)
-        spatial = [(size + 2 * int(padding) - kernel) // stride + 1 for size, kernel, stride, padding in sizes]
+        padding = [int(one) for one in module.padding]
+        sizes = zip(x.shape[2:], module.kernel_size, module.stride, padding, strict=True)
+        spatial = [(size + 2 * around - kernel) // stride + 1 for size, kernel, stride, around in sizes]
         makers = self._through(name, module, x)
         out = self._fresh((x.shape[0], module.out_channels, *spatial), makers, moved=learns or x.moved)
         macs = out.shape[0] * prod(spatial) * module.weight.numel()
@@ -206,10 +208,15 @@ class _Sheet:
         for maker, members in self._held.items():
             made = self._made[maker].outputs[0][1]
             if maker not in out.makers:
-                kept = sum(size for key, (_, size) in self._kept.items() if self._makers[key] == {maker})
+                kept = [(at, size // made) for key, (at, size) in self._kept.items() if self._makers[key] == {maker}]
+                saved = tuple((f"{self._spot.layer.name}.{at}", size) for at, size in kept)
                 inner = sorted(members, key=lambda member: member.side == "in")
                 yield Group(
-                    name=inner[0].layer, channels=made, members=tuple(inner), saved_bytes_each=kept // made
+                    name=inner[0].layer,
+                    channels=made,
+                    members=tuple(inner),
+                    saved_bytes_each=sum(size for _, size in saved),
+                    saved_at=saved,
                 )
 
     def _fresh(self, shape: Shape, makers: frozenset[str], *, moved: bool) -> _Flowing:

@@ -137,7 +137,7 @@ def _reaching(block: nn.Module, ends: Ends, before: Tensor) -> tuple[dict[str, T
         if name in ends.last:
             found[name] = args[0]
             return torch.zeros_like(out)
-        return args[0] if name in (ends.norm, "end") else None  # type: ignore[no-any-return]
+        return args[0] if name in (ends.norm, "end") else None
 
     with watching(block, nn.Module, silence), torch.no_grad():
         rest = block(before)

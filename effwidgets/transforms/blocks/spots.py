@@ -1,4 +1,4 @@
-"""Which modules another could take the place of: one picture in, one out; and what stands in the way, as a profile tells."""
+"""Which modules another could take the place of, one picture in and one out, and what stands in the way of it."""
 
 from __future__ import annotations
 
@@ -106,8 +106,7 @@ class Spots:
     def block(self, step: Step, *, exact: bool = True) -> Spot:
         """Return the block that ``step`` is about.
 
-        Args:
-            exact: whether what autograd keeps must be known; shapes alone do to put another there.
+        With ``exact``, what autograd keeps around it must be known; to put another there, shapes alone do.
 
         Raises:
             TransformError: none that another can take the place of.
@@ -196,8 +195,8 @@ class Spots:
             )
         if exact and seam.whole_bytes != self.cost(layer, self.below(layer)).saved_bytes:
             return (
-                "an earlier step of this plan changed what autograd keeps around it, so its cost cannot be foreseen; apply "
-                "that step first, and profile the edited model"
+                "an earlier step of this plan changed what autograd keeps around it, so its cost cannot be foreseen; "
+                "apply that step first, and profile the edited model"
             )
         return None
 
@@ -244,12 +243,9 @@ def _shapes(layer: LayerProfile) -> str | None:  # noqa: PLR0911  one sentence f
         return "it did not run in this forward"
     if layer.calls > 1:
         return f"it runs {layer.calls} times in one forward"
-    for shapes, word in ((layer.inputs, "takes"), (layer.outputs, "returns")):
-        if len(shapes) != 1:
-            return f"it {word} {len(shapes)} tensors; one picture was expected"
-        if len(shapes[0]) != _PICTURE:
-            text = " x ".join(map(str, shapes[0]))
-            return f"it {word} no picture (batch, channels, height, width) but {text}"
+    odd = _no_picture(layer.inputs, "takes") or _no_picture(layer.outputs, "returns")
+    if odd:
+        return odd
     before, after = layer.inputs[0], layer.outputs[0]
     if before[0] != after[0]:
         return f"it takes {before[0]} pictures and returns {after[0]}"
@@ -259,6 +255,15 @@ def _shapes(layer: LayerProfile) -> str | None:  # noqa: PLR0911  one sentence f
         if all(-(-size // stride) == made for size, made in zip(before[2:], after[2:], strict=True)):
             return None
     return (
-        f"it makes {after[2]} x {after[3]} of {before[2]} x {before[3]}; the same size, or half of it (rounded up), was "
-        "expected"
+        f"it makes {after[2]} x {after[3]} of {before[2]} x {before[3]}; the same size, or half of it (rounded up), "
+        "was expected"
     )
+
+
+def _no_picture(shapes: tuple[Shape, ...], word: str) -> str | None:
+    if len(shapes) != 1:
+        return f"it {word} {len(shapes)} tensors; one picture was expected"
+    if len(shapes[0]) != _PICTURE:
+        text = " x ".join(map(str, shapes[0]))
+        return f"it {word} no picture (batch, channels, height, width) but {text}"
+    return None

@@ -33,6 +33,9 @@ _SLOW: Final = (
 class _LookedUp(nn.Module):
     # Template. A byte holds as many indices as fit, and is looked up in the table of all their combinations.
 
+    indices: Tensor
+    free: Tensor
+
     def __init__(self, like: nn.Module, bits: int) -> None:
         super().__init__()
         weight = weight_of(like).detach()
@@ -167,7 +170,7 @@ def _packed(indices: Tensor, bits: int) -> Tensor:
     each, rows = _MOST // bits, indices.flatten(1)
     if each == 1:
         return rows
-    rows = functional.pad(rows, (0, -rows.shape[1] % each)).unflatten(1, (-1, each))
+    rows = functional.pad(rows, (0, -rows.shape[1] % each)).reshape(rows.shape[0], -1, each)
     found = torch.zeros_like(rows[..., 0])
     for place in range(each):
         found = found * 2**bits + rows[..., place]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from effwidgets.errors import TransformError
 from effwidgets.profiling.shadow import share
-from effwidgets.records import Cost, Edit, Knob, LayerProfile, Piece, Profile, Settings, Site, Skip, Step
+from effwidgets.records import Cost, Edit, Group, Knob, LayerProfile, Piece, Profile, Settings, Site, Skip, Step
 from effwidgets.transforms.calibration import Calibration
 from effwidgets.transforms.foresee import Foreseen, change_between
 from effwidgets.transforms.formats.standing import Standing, misfit
@@ -130,7 +130,14 @@ class Format(ABC):
         self.check(step)
         if layer.tensor("weight") is None:
             raise TransformError(f"{step}: {layer.name or 'the model itself'} has no plain weight.")
-        return Foreseen(layers={layer.name: self.standing(layer, step)})
+        groups = tuple(self._closed(group, layer) for group in profile.groups) if self.replaces else None
+        return Foreseen(layers={layer.name: self.standing(layer, step)}, groups=groups)
+
+    def _closed(self, group: Group, layer: LayerProfile) -> Group:
+        # No channel of the layer can be cut out any more.
+        held = any(member.layer in (layer.name, *layer.aliases) for member in group.members)
+        reason = group.obstacle or f"{layer.name} is in another format after {self.name}: prune before that"
+        return dataclasses.replace(group, obstacle=reason) if held else group
 
     def rewrite(self, model: nn.Module, step: Step, profile: Profile) -> Edit:
         """Put the layer in its new format where the old one stands, without its values."""

@@ -19,16 +19,17 @@ def cluster(numbers: Tensor, count: int) -> Tensor:
     values as dense as the cube root of the numbers' density, which is best for many of them (Panter and Dite 1951);
     the better end of the two is returned. Nothing is drawn by chance.
 
-    >>> cluster(torch.tensor([0.0, 0.1, 5.0, 5.2]), 2).tolist()
-    [0.05, 5.1]
+    >>> cluster(torch.tensor([0.0, 0.5, 5.0, 6.0]), 2).tolist()
+    [0.25, 5.5]
     """
-    line = in_order(numbers).double()
-    distinct = torch.unique_consecutive(line)
-    if distinct.numel() <= count:
+    line = in_order(numbers)
+    if int((line[1:] != line[:-1]).count_nonzero()) < count:
+        distinct: Tensor = torch.unique_consecutive(line).double()
         return distinct
-    sums = torch.cat((line.new_zeros(1), line.cumsum(0)))
+    sums = torch.cat((torch.zeros(1, dtype=torch.float64), line.cumsum(0, dtype=torch.float64)))
     ends = [_lloyd(line, sums, start) for start in (_even(line, count), _dense(line, count))]
-    return min(ends, key=lambda end: end[0])[1]
+    best: Tensor = min(ends, key=lambda end: end[0])[1]
+    return best
 
 
 def nearest(numbers: Tensor, values: Tensor) -> Tensor:
@@ -54,17 +55,17 @@ def in_order(numbers: Tensor) -> Tensor:
 
 
 def _even(line: Tensor, count: int) -> Tensor:
-    return torch.linspace(float(line[0]), float(line[-1]), count, dtype=line.dtype)
+    return torch.linspace(float(line[0]), float(line[-1]), count, dtype=torch.float64)
 
 
 def _dense(line: Tensor, count: int) -> Tensor:
     # Density in equal bins; its cube root, summed up, is cut into equal parts.
     bins = 16 * count
     low, high = float(line[0]), float(line[-1])
-    edges = torch.linspace(low, high, bins + 1, dtype=line.dtype)
-    held = torch.diff(torch.searchsorted(line, edges, right=True), prepend=torch.zeros(1, dtype=torch.long))[1:]
-    grown = torch.cat((line.new_zeros(1), held.double().pow(1 / 3).cumsum(0)))
-    wanted = (torch.arange(count, dtype=line.dtype) + 0.5) / count * grown[-1]
+    edges = torch.linspace(low, high, bins + 1, dtype=torch.float64)
+    held = torch.diff(torch.searchsorted(line, edges.to(line.dtype), right=True))
+    grown = torch.cat((edges.new_zeros(1), held.double().pow(1 / 3).cumsum(0)))
+    wanted = (torch.arange(count, dtype=torch.float64) + 0.5) / count * grown[-1]
     place = torch.searchsorted(grown, wanted).clamp(1, bins)
     before, after = grown[place - 1], grown[place]
     inside = torch.where(after > before, (wanted - before) / (after - before), 0.5)
@@ -76,7 +77,7 @@ def _lloyd(line: Tensor, sums: Tensor, values: Tensor) -> tuple[float, Tensor]:
     cuts = torch.empty(0)
     for _ in range(_ROUNDS):
         borders = (values[1:] + values[:-1]) / 2
-        inner = torch.searchsorted(line, borders, right=True)
+        inner = torch.searchsorted(line, borders.to(line.dtype), right=True)
         new = torch.cat((inner.new_zeros(1), inner, inner.new_tensor([line.numel()])))
         if cuts.numel() and torch.equal(new, cuts):
             break

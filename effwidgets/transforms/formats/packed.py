@@ -20,7 +20,7 @@ from effwidgets.records import Cost, LayerProfile, Step, TensorInfo
 from effwidgets.transforms.formats.tables import is_shadow, reformatted, tensor_info, weight_info
 from effwidgets.transforms.graphs import graph_of
 
-__all__ = ["blank", "fill", "reason", "standing"]
+__all__ = ["blank_packed", "no_kernel", "pack", "packed_layers"]
 
 _NAME = "DynamicInt8Linear"
 _INNER = "linear"
@@ -39,7 +39,7 @@ class _Edges(nn.Module):
         return out
 
 
-def reason(dtype: str, device: str) -> str | None:
+def no_kernel(dtype: str, device: str) -> str | None:
     """Say why a weight cannot be multiplied in eight bits; None where it can."""
     if dtype != "float32":
         return f"the weight is {dtype}; float32 was expected"
@@ -50,7 +50,7 @@ def reason(dtype: str, device: str) -> str | None:
     return None
 
 
-def standing(layer: LayerProfile) -> tuple[LayerProfile, ...]:
+def packed_layers(layer: LayerProfile) -> tuple[LayerProfile, ...]:
     """Return the layers that stand there afterwards: the graph, torch's layer, what it holds packed."""
     weight, bias = weight_info(layer), layer.tensor("bias")
     held: list[TensorInfo] = [tensor_info(f"{_PARAMS}.weight", weight.shape, "qint8")]
@@ -64,7 +64,7 @@ def standing(layer: LayerProfile) -> tuple[LayerProfile, ...]:
     return outer, inner, reformatted(packs, packs.kind, held)
 
 
-def blank(module: nn.Module, step: Step) -> nn.Module:
+def blank_packed(module: nn.Module, step: Step) -> nn.Module:
     """Return the layer that is to stand in the place of ``module``, packed zeros in it.
 
     On a shadow a stand-in that has the same sizes and does the same work, and packs nothing.
@@ -75,19 +75,19 @@ def blank(module: nn.Module, step: Step) -> nn.Module:
     if not isinstance(module, nn.Linear):
         raise TransformError(f"{step}: the layer is a {type(module).__name__}; dynamic was written for a Linear.")
     weight, bias = module.weight, module.bias
-    why = reason(str(weight.dtype).removeprefix("torch."), "cpu" if weight.is_meta else weight.device.type)
+    why = no_kernel(str(weight.dtype).removeprefix("torch."), "cpu" if weight.is_meta else weight.device.type)
     if why:
         raise TransformError(f"{step}: {why}. mode='weight_only' does not need that.")
     if is_shadow(weight):
         return graph_of(_Edges(_shadow(weight, bias)), _NAME)
     made = graph_of(_Edges(_unfilled(module)), _NAME)
     zeros = torch.zeros(tuple(weight.shape), dtype=torch.int8)
-    fill(made, zeros, torch.ones(weight.shape[0], 1), None if bias is None else torch.zeros_like(bias))
+    pack(made, zeros, torch.ones(weight.shape[0], 1), None if bias is None else torch.zeros_like(bias))
     return made
 
 
-def fill(made: nn.Module, whole: Tensor, scale: Tensor, bias: Tensor | None) -> None:
-    """Pack whole numbers, a scale for each output and the bias into what `blank` made."""
+def pack(made: nn.Module, whole: Tensor, scale: Tensor, bias: Tensor | None) -> None:
+    """Pack whole numbers, a scale for each output and the bias into what `blank_packed` made."""
     points = torch.zeros(whole.shape[0], dtype=torch.long)
     hear_torch_out()
     weight = torch._make_per_channel_quantized_tensor(whole, scale.flatten().double(), points, 0)  # noqa: SLF001

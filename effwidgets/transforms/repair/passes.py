@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from math import prod
 
 import torch
 from torch import Tensor, nn
@@ -61,15 +62,14 @@ def aims_of(dense: nn.Module, spots: Sequence[Spot], batches: Sequence[Call]) ->
 
     def enter(passing: Passing[Aims], _value: Tensor, output: Tensor) -> None:
         spot = by_place[passing.key]
-        if spot.batches < len(found[spot.unit.layer]):
+        number = len(found[spot.unit.layer]) - 1
+        if number >= spot.batches:
             return
         calls = found[spot.unit.layer][-1]
-        seed = len(found[spot.unit.layer]) * 1009 + len(calls)
+        seed = number * 1009 + len(calls)
         places = choose_places(passing.module, output, -(-spot.rows // spot.batches), seed=seed)
-        samples = int(output.shape[0]) if output.dim() > 1 else 1
-        calls.append(
-            Aims(places=places, unseen=_unseen(places, samples), target=_kept(spot, passing.module, output, places))
-        )
+        unseen = _unseen(places, int(output.shape[0]) if output.dim() > 1 else 1, number, spot.batches)
+        calls.append(Aims(places=places, unseen=unseen, target=_kept(spot, passing.module, output, places)))
         passing.held = calls[-1]
 
     def arrive(passing: Passing[Aims], whole: Tensor) -> None:
@@ -96,12 +96,12 @@ def _kept(spot: Spot, module: nn.Module, output: Tensor, places: Places) -> Tens
     return rows if output.dtype is torch.float64 else rows.float()
 
 
-def _unseen(places: Places, samples: int) -> Tensor:
-    count = 1
-    for size in places.shape:
-        count *= size
-    runs = samples if samples >= _PARTS else _RUNS
-    return (places.index * runs // max(1, count)) % _PARTS == _PARTS - 1
+def _unseen(places: Places, samples: int, batch: int, batches: int) -> Tensor:
+    # Every fourth sample of all, counted through the batches; of fewer than four, every fourth stretch of places.
+    count = max(1, prod(places.shape))
+    if samples * batches < _PARTS:
+        return (places.index * _RUNS // count) % _PARTS == _PARTS - 1
+    return (batch * samples + places.index * samples // count) % _PARTS == _PARTS - 1
 
 
 def sums_of(

@@ -69,8 +69,8 @@ def units_of(
         for name in _touched(edit) if wanted else ():
             place = _standing(name, before)
             layer = _maker(place, now) if place and place in now else None
-            if layer is None or place is None:
-                continue
+            if layer is None or place is None or isinstance(before[place], nn.Embedding):
+                continue  # rows that are looked up are no inputs of a fit
             module = now[layer]
             reason = _obstacle(model, module, edits, layer)
             if reason:

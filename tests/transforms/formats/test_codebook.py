@@ -161,3 +161,13 @@ def test_bits_that_are_none_are_refused(bits: object) -> None:
     model, x = _model()
     with pytest.raises(TransformError, match="from 1 to 8 was expected"):
         CODEBOOK.estimate(profile(model, x), _step("3", bits))
+
+
+def test_a_weight_of_zeros_is_one_too() -> None:
+    model = nn.Sequential(nn.Linear(20, 20))
+    nn.init.zeros_(model[0].weight)
+    x = torch.ones(1, 20)
+    for bits in (1, 5):
+        applied = apply(model, Plan(steps=(_step("0", bits),)), x)
+        assert applied.edits, applied.skipped
+        assert torch.equal(applied.model(x), model(x))

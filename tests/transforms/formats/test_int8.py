@@ -101,7 +101,7 @@ def _by_hand(x: torch.Tensor, layer: nn.Linear) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("bias", [True, False])
-def test_dynamic_rounds_inputs_over_the_range_of_the_batch(bias: bool) -> None:  # noqa: FBT001
+def test_dynamic_rounds_inputs_over_the_range_of_the_batch(bias: bool) -> None:
     torch.manual_seed(0)
     model, x = nn.Sequential(nn.Linear(64, 32, bias=bias)), torch.randn(9, 64)
     applied = apply(model, Plan(steps=(_step("0", mode="dynamic"),)), x)
@@ -204,3 +204,23 @@ def test_what_is_asked_wrongly_is_refused() -> None:
     table = nn.Sequential(nn.Embedding(9, 4, max_norm=1.0), nn.Linear(4, 4))
     applied = apply(table, Plan(steps=(_step("0"),)), torch.zeros(2, 3, dtype=torch.long))
     assert "max_norm" in applied.skipped[0].reason
+
+
+def test_channels_of_a_layer_in_another_format_cannot_be_pruned_in_a_plan() -> None:
+    torch.manual_seed(0)
+    model, x = (
+        nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 4)),
+        torch.ones(1, 8),
+    )
+    prune = Step(transform="channel_prune", layers=("0",), settings=settings(channels=8))
+    known = profile(model, x)
+    open_before = {group.name for group in known.groups if group.obstacle is None}
+    open_after = {group.name for group in foresee(known, _step("2")).groups if group.obstacle is None}
+    assert open_before - open_after == {"0", "2"}
+    with pytest.raises(TransformError, match="prune before that"):
+        estimate_plan(known, Plan(steps=(_step("2"), prune)))
+    applied = apply(model, Plan(steps=(prune, _step("2"))), x)
+    assert len(applied.edits) == 2, applied.skipped
+    change, estimate = applied.profile.cost - known.cost, estimate_plan(known, Plan(steps=(prune, _step("2"))))
+    for name in INT8.exact:
+        assert getattr(change, name) == getattr(estimate, name), name

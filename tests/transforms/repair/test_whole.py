@@ -247,7 +247,9 @@ def test_what_raises_the_error_of_the_outputs_is_put_back(monkeypatch):
     assert found.steps == ()
     assert found.error_after == found.error_before
     assert [refit.kept for refit in found.refits] == [False]
-    assert "2: as before, because new values by least squares would raise an error" in found.notes[0]
+    assert found.notes == (
+        "2: as before, because new values by least squares would raise an error on data they were not fitted to.",
+    )
     assert all(torch.equal(made.model.state_dict()[name], before.tensors[name][2]) for name in before.tensors)
 
 
@@ -260,6 +262,47 @@ def test_with_too_little_data_the_old_weights_hold():
     repair(made.model, model, made.edits, few, steps=LEAST)
     # 48 weights and a bias from 6 rows: plain least squares would be far off on other data.
     assert output_error(made.model, model, many) < 1.2 * before
+
+
+def test_what_lowers_its_own_error_and_raises_that_of_the_outputs_is_put_back(monkeypatch):
+    class Picky(nn.Module):
+        """Looks at one of four numbers, and at the squares of the others where they are large."""
+
+        def forward(self, value: Tensor) -> Tensor:
+            return value[:, :1] * (value[:, 1:].abs() < 100).all(1, keepdim=True)
+
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 4), Picky()).eval()
+    batches = data((256, 4))
+    made = edited(model, batches, prune("0", 5))
+    values = [tensor.clone() for tensor in made.model.state_dict().values()]
+
+    def tempting(seen, unseen, scale, *, bias):
+        change = least(seen, unseen, scale, bias=bias)
+        change.bias[0, 3] = 1000.0
+        monkeypatch.setattr(type(unseen), "left", lambda _sums, change, _scale: 2.0 - (change is not None))
+        return change
+
+    least = whole.best_change
+    monkeypatch.setattr(whole, "best_change", tempting)
+    found = repair(made.model, model, made.edits, batches, steps=LEAST)
+    assert found.error_after <= found.error_before
+    assert found.notes == ("2: as before, because new values by least squares would raise the error of the outputs.",)
+    assert all(torch.equal(*pair) for pair in zip(values, made.model.state_dict().values(), strict=True))
+
+
+def test_single_samples_in_several_batches_are_split_by_the_batch_and_one_alone_is_too_few():
+    torch.manual_seed(0)
+    model = nn.Sequential(mixed(nn.Linear(4, 8), 4), nn.Linear(8, 3)).eval()
+    batches = data(*[(1, 4)] * 24)
+    made = edited(model, batches, prune("0", 4))
+    found = repair(copy.deepcopy(made.model), model, made.edits, batches, steps=LEAST)
+    assert found.error_after < 0.01
+    alone = Calibration(batches=batches.batches[:1])
+    found = repair(made.model, model, made.edits, alone, steps=LEAST)
+    assert found.notes == (
+        "1 was not fitted again: the calibration data give it 1 row; more batches or samples are needed.",
+    )
 
 
 class Head(nn.Module):
