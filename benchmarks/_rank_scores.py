@@ -21,7 +21,7 @@ from effwidgets import profile
 from effwidgets.records import Site
 from effwidgets.testing.zoo import resnet50
 from effwidgets.transforms.base import TRANSFORMS
-from effwidgets.transforms.spectra import Spectra, spectra_of
+from effwidgets.transforms.factorize.spectra import Spectra, spectra_of
 
 __all__ = ["rank_claims"]
 

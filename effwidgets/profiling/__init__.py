@@ -2,7 +2,7 @@
 
 from effwidgets.profiling.build import on_meta
 from effwidgets.profiling.calls import Call, Inputs, as_call, batch_of, run, shapes_of
-from effwidgets.profiling.coupling import groups_of
+from effwidgets.profiling.coupling.coupling import groups_of
 from effwidgets.profiling.profile import ProfileOptions, parameters_only, profile, profile_shadow
 from effwidgets.profiling.shadow import Shadow, make_shadow, share
 

@@ -11,14 +11,14 @@ from torch import nn
 
 from effwidgets.errors import EffError
 from effwidgets.profiling.calls import Call, run, tensors_in
-from effwidgets.profiling.coupling import unknown
+from effwidgets.profiling.coupling.coupling import unknown
+from effwidgets.profiling.coupling.flow import Flow
+from effwidgets.profiling.coupling.saved import Kept
 from effwidgets.profiling.doubts import Doubts
 from effwidgets.profiling.failures import model_error, python_random_kept, quiet
-from effwidgets.profiling.flow import Flow
 from effwidgets.profiling.memory import Ledger
 from effwidgets.profiling.passes import CountingPass, Keeper, pass_after
 from effwidgets.profiling.recorder import Recorder
-from effwidgets.profiling.saved import Kept
 from effwidgets.profiling.seams import seams_of
 from effwidgets.profiling.spans import carried, handed_of, spans_of, staying
 from effwidgets.profiling.values import Values

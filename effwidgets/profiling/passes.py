@@ -11,13 +11,13 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from effwidgets.profiling.answers import Answer, Answers, Make, Work, work_of
 from effwidgets.profiling.calls import tensors_in
+from effwidgets.profiling.coupling.flow import Flow
+from effwidgets.profiling.coupling.steps import carried
 from effwidgets.profiling.doubts import Doubts
-from effwidgets.profiling.flow import Flow
 from effwidgets.profiling.kinds import Rule
 from effwidgets.profiling.memory import Cell, Ledger, storage_of
 from effwidgets.profiling.observer import Observer
 from effwidgets.profiling.recorder import Recorder, Tally
-from effwidgets.profiling.steps import carried
 from effwidgets.profiling.values import Values
 
 __all__ = ["CountingPass", "Keeper", "pass_after"]

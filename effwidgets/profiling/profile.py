@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from effwidgets.errors import Cancelled, EffError, InputError, UnknownNameError
 from effwidgets.profiling.calls import Call, Inputs, as_call, shapes_of, tensors_in
-from effwidgets.profiling.coupling import confirmed, coupling_of
+from effwidgets.profiling.coupling.coupling import confirmed, coupling_of
 from effwidgets.profiling.failures import is_empty, python_random_kept, real_stand_in
 from effwidgets.profiling.interrupts import interrupts_held
 from effwidgets.profiling.layers import layers_of
@@ -97,7 +97,7 @@ def _profile(model: nn.Module, call: Call, options: ProfileOptions) -> Profile:
 
         found = replace(found, zeros=sparsity_of(model))
     if options.latency:
-        from effwidgets.profiling.latency import with_latency
+        from effwidgets.profiling.timing.latency import with_latency
 
         found = with_latency(found, model, call, train=options.train)
     return found

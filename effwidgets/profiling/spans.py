@@ -10,8 +10,8 @@ from effwidgets.profiling.memory import Cell
 from effwidgets.records import Group, Handed, Span
 
 if TYPE_CHECKING:
+    from effwidgets.profiling.coupling.saved import Kept
     from effwidgets.profiling.recorder import Tally
-    from effwidgets.profiling.saved import Kept
 
 __all__ = ["carried", "handed_of", "spans_of", "staying"]
 

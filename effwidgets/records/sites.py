@@ -59,7 +59,8 @@ class Sites(Shown, Record):
 
     def at(self, layer: str) -> tuple[Site | Skip, ...]:
         """Return all that can be done, or cannot, at one layer."""
-        return tuple(found for found in (*self.sites, *self.skips) if layer in found.layers)
+        every: tuple[Site | Skip, ...] = (*self.sites, *self.skips)
+        return tuple(found for found in every if layer in found.layers)
 
     def __repr__(self) -> str:
         techniques = len(self.techniques)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from effwidgets.errors import Cancelled, EffError
-from effwidgets.profiling.alone import give_way
+from effwidgets.profiling.timing.alone import give_way
 
 __all__ = ["Gate", "OutOfTimeError", "own_threads"]
 

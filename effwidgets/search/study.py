@@ -249,7 +249,7 @@ class Study(Shown):
 
     def save(self, number: int, path: str | Path) -> Path:
         """Write a candidate as a recipe: a folder with JSON and safetensors, which `effwidgets.load` reads."""
-        from effwidgets.transforms.recipe import save
+        from effwidgets.transforms.recipes.recipe import save
 
         save(self._take(number), path)
         return Path(path)

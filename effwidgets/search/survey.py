@@ -19,7 +19,7 @@ from effwidgets.search.places import Place, change_of, places_of, step_at
 from effwidgets.search.runner import failure_text
 from effwidgets.transforms.apply import hypothetical
 from effwidgets.transforms.base import TRANSFORMS
-from effwidgets.transforms.spectrum import remembered
+from effwidgets.transforms.factorize.spectrum import remembered
 
 if TYPE_CHECKING:
     from effwidgets.transforms.calibration import Calibration

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 from effwidgets.errors import Cancelled, InputError, ModelError, SearchError
-from effwidgets.profiling.alone import working
+from effwidgets.profiling.timing.alone import working
 from effwidgets.records import Candidate, Plan
 from effwidgets.search.archive import Archive
 from effwidgets.search.axes import AXES, cost_axes, measures_of

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from effwidgets.errors import Cancelled
-from effwidgets.profiling.alone import working
+from effwidgets.profiling.timing.alone import working
 from effwidgets.records import Command
 
 __all__ = ["CommandQueue", "Doer"]

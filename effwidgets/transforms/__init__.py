@@ -4,9 +4,9 @@ from effwidgets.transforms.apply import Applied, apply, hypothetical
 from effwidgets.transforms.base import TRANSFORMS, Transform
 from effwidgets.transforms.calibration import Calibration, calibration_of
 from effwidgets.transforms.diff import Difference, diff
-from effwidgets.transforms.export import Written, export
-from effwidgets.transforms.recipe import load, save
-from effwidgets.transforms.replay import replay
+from effwidgets.transforms.exports.export import Written, export
+from effwidgets.transforms.recipes.recipe import load, save
+from effwidgets.transforms.recipes.replay import replay
 from effwidgets.transforms.undo import undo
 
 __all__ = [

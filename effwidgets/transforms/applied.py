@@ -9,8 +9,8 @@ from torch import nn
 
 from effwidgets.profiling.calls import Call
 from effwidgets.records import Edit, Plan, Profile, Repaired, Skip
-from effwidgets.transforms.architecture import Line
 from effwidgets.transforms.calibration import Calibration
+from effwidgets.transforms.recipes.architecture import Line
 from effwidgets.transforms.taken import Taken
 
 __all__ = ["Applied", "History", "notes_of", "optimizer_note", "parameters_changed"]

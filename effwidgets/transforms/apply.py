@@ -16,16 +16,16 @@ from effwidgets.profiling.profile import ProfileOptions, profile
 from effwidgets.profiling.shadow import check_module
 from effwidgets.records import Plan, Profile
 from effwidgets.transforms.applied import Applied, History, notes_of, optimizer_note, parameters_changed
-from effwidgets.transforms.architecture import architecture_of
 from effwidgets.transforms.calibration import calibration_of
 from effwidgets.transforms.describe import Description
+from effwidgets.transforms.factorize.whitening import fitted_layers, prepared
 from effwidgets.transforms.hypothetical import LEFT_OUT, hypothetical
 from effwidgets.transforms.plans import check_plan, options_for
+from effwidgets.transforms.recipes.architecture import architecture_of
 from effwidgets.transforms.repair import STEPS
 from effwidgets.transforms.repair import repair as repair_model
 from effwidgets.transforms.sound import check_calibration
 from effwidgets.transforms.verify import Reference, sound_reference
-from effwidgets.transforms.whitening import fitted_layers, prepared
 from effwidgets.transforms.work import Work
 
 __all__ = ["LEFT_OUT", "Applied", "apply", "check_plan", "hypothetical", "options_for", "private_copy"]

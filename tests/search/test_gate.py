@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from effwidgets.profiling.alone import alone, working
+from effwidgets.profiling.timing.alone import alone, working
 from effwidgets.search.gate import Gate, own_threads
 
 

@@ -563,7 +563,7 @@ def test_compare_says_what_stands_where(model, x, accuracy):
 
 
 def test_a_candidate_is_saved_and_loaded_as_a_recipe(model, x, accuracy, tmp_path):
-    from effwidgets.transforms.recipe import load
+    from effwidgets.transforms.recipes.recipe import load
 
     study = explore(model, x, evaluate=accuracy, options=options()).run()
     path = study.save(3, tmp_path / "third")

@@ -17,7 +17,7 @@ from torch import nn
 import effwidgets
 from effwidgets import SearchOptions, explore, session_of
 from effwidgets.errors import EffError, InputError
-from effwidgets.profiling.alone import alone
+from effwidgets.profiling.timing.alone import alone
 from effwidgets.records import COMMANDS, Command, Plan, settings
 from effwidgets.session import PUBLISHER, Session
 from effwidgets.widgets.board import BOARD

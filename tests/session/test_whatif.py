@@ -92,7 +92,7 @@ def test_something_else_than_options_is_refused(model, x):
 def test_a_preview_asks_for_the_second_opinion_where_apply_does(model, x, monkeypatch):
     step = Step(transform="channel_prune", layers=("conv1",), settings=settings(channels=8))
     assert effwidgets.preview(model, step, x).change.params < 0
-    monkeypatch.setattr("effwidgets.profiling.opinion._theirs", lambda *_: frozenset({("head", "in", 1)}))
+    monkeypatch.setattr("effwidgets.profiling.coupling.opinion._theirs", lambda *_: frozenset({("head", "in", 1)}))
     found, applied = effwidgets.preview(model, step, x), effwidgets.apply(model, step, x)
     assert len(applied.skipped) == 1
     assert found.change == applied.profile.cost - applied.before.cost

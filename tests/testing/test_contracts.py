@@ -18,7 +18,7 @@ from effwidgets.testing.untouched import state_of
 from effwidgets.testing.zoo import specimen
 from effwidgets.transforms.base import TRANSFORMS
 from effwidgets.transforms.calibration import Calibration
-from effwidgets.transforms.low_rank import LowRank
+from effwidgets.transforms.factorize.low_rank import LowRank
 from effwidgets.transforms.surgery import find_layer
 
 

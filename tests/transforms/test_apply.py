@@ -16,7 +16,7 @@ from effwidgets.records import Plan, Step, settings
 from effwidgets.testing.untouched import state_of
 from effwidgets.transforms.apply import apply, hypothetical
 from effwidgets.transforms.base import TRANSFORMS
-from effwidgets.transforms.low_rank import LowRank
+from effwidgets.transforms.factorize.low_rank import LowRank
 
 work_module = importlib.import_module("effwidgets.transforms.work")
 module = importlib.import_module("effwidgets.transforms.apply")  # the room exports a function of this name

@@ -53,7 +53,7 @@ def test_a_group_that_torch_pruning_bars_is_left_out_of_the_preview_as_of_what_i
     plan = Plan(steps=(Step(transform="channel_prune", layers=("block1.conv1",), settings=(("channels", 4),)),))
     assert preview(model, plan, inputs).change.params < 0
     odd = frozenset({("head", "in", 1)})
-    monkeypatch.setattr("effwidgets.profiling.opinion._theirs", lambda *_: odd)
+    monkeypatch.setattr("effwidgets.profiling.coupling.opinion._theirs", lambda *_: odd)
     shown, applied = preview(model, plan, inputs), apply(model, plan, inputs)
     assert "torch-pruning's dependency graph and ours differ" in applied.skipped[0].reason
     assert any("torch-pruning's dependency graph and ours differ" in warning for warning in shown.warnings)

@@ -17,9 +17,9 @@ from effwidgets.records import Plan, Site, Step, settings
 from effwidgets.testing.contracts import settings_of
 from effwidgets.testing.zoo import MODELS, Specimen, specimen
 from effwidgets.transforms.apply import apply
-from effwidgets.transforms.architecture import architecture_of
 from effwidgets.transforms.base import TRANSFORMS
-from effwidgets.transforms.recipe import load, save
+from effwidgets.transforms.recipes.architecture import architecture_of
+from effwidgets.transforms.recipes.recipe import load, save
 from effwidgets.transforms.trial import answer, stand_in
 
 FRESH = """
@@ -31,7 +31,7 @@ def stop(*args, **kwargs):
 
 from effwidgets.profiling.calls import tensors_in
 from effwidgets.testing.zoo import specimen
-from effwidgets.transforms.recipe import load
+from effwidgets.transforms.recipes.recipe import load
 from effwidgets.transforms.trial import answer, stand_in
 
 found = {}

@@ -16,7 +16,7 @@ from effwidgets.testing.zoo import specimen
 from effwidgets.transforms.applied import Applied
 from effwidgets.transforms.apply import apply
 from effwidgets.transforms.base import TRANSFORMS
-from effwidgets.transforms.recipe import load, save
+from effwidgets.transforms.recipes.recipe import load, save
 from effwidgets.transforms.undo import undo
 
 module = importlib.import_module("effwidgets.transforms.undo")

@@ -12,7 +12,7 @@ from effwidgets.profiling.profile import parameters_only
 from effwidgets.profiling.shadow import share
 from effwidgets.records import Edit, Step, settings
 from effwidgets.testing.untouched import state_of
-from effwidgets.transforms.low_rank import LOW_RANK
+from effwidgets.transforms.factorize.low_rank import LOW_RANK
 from effwidgets.transforms.verify import look_at, verify, verify_together
 
 STEP = Step(transform="low_rank", layers=("fc",), settings=settings(rank=3))

@@ -15,7 +15,7 @@ from effwidgets.records import Plan, Step, settings
 from effwidgets.testing.zoo import specimen
 from effwidgets.transforms.apply import apply
 from effwidgets.transforms.base import TRANSFORMS
-from effwidgets.transforms.low_rank import LowRank
+from effwidgets.transforms.factorize.low_rank import LowRank
 
 work = importlib.import_module("effwidgets.transforms.work")
 

@@ -4,7 +4,7 @@ Each suite takes what the entry point names and raises `AssertionError` with the
 
 >>> import torch
 >>> from effwidgets.testing.contracts import TransformContract
->>> from effwidgets.transforms.low_rank import LOW_RANK
+>>> from effwidgets.transforms.factorize.low_rank import LOW_RANK
 >>> model = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.ReLU(), torch.nn.Linear(8, 4))
 >>> TransformContract(LOW_RANK).check(model, torch.ones(2, 8))
 2

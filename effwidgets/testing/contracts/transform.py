@@ -20,11 +20,11 @@ from effwidgets.records import Plan, Profile, Site, Skip, Step, settings
 from effwidgets.testing.contracts.settings import settings_of
 from effwidgets.testing.untouched import state_of
 from effwidgets.transforms.apply import LEFT_OUT, Applied, apply, hypothetical
-from effwidgets.transforms.architecture import architecture_of
 from effwidgets.transforms.base import TRANSFORMS, Transform
 from effwidgets.transforms.calibration import Calibration
 from effwidgets.transforms.foresee import Foresees, foresee
-from effwidgets.transforms.recipe import load, save
+from effwidgets.transforms.recipes.architecture import architecture_of
+from effwidgets.transforms.recipes.recipe import load, save
 from effwidgets.transforms.trial import answer, stand_in
 from effwidgets.transforms.verify import reference_of
 

@@ -22,7 +22,7 @@ from effwidgets.testing.zoo import specimen
 from effwidgets.transforms.apply import apply
 from effwidgets.transforms.base import TRANSFORMS
 from effwidgets.transforms.foresee import estimate_plan, foresee
-from effwidgets.transforms.recipe import load, save
+from effwidgets.transforms.recipes.recipe import load, save
 
 NAMES = ("fire", "inverted_residual", "bottleneck_block")
 WIDTHS = {"fire": "squeeze", "inverted_residual": "expansion", "bottleneck_block": "width"}
@@ -323,7 +323,7 @@ def test_settings_that_cannot_be_are_named() -> None:
 _LOADS = """
     import sys, torch
     from effwidgets.testing.zoo import specimen
-    from effwidgets.transforms.recipe import load
+    from effwidgets.transforms.recipes.recipe import load
     found = specimen("residual")
     with torch.no_grad():
         torch.save(load(sys.argv[1], found.build)(*found.inputs().args), sys.argv[2])

@@ -17,7 +17,7 @@ from effwidgets.records import Plan, Site, Skip, Step, settings
 from effwidgets.transforms.apply import apply, hypothetical
 from effwidgets.transforms.foresee import estimate_plan, foresee
 from effwidgets.transforms.formats.int8 import INT8, quantised
-from effwidgets.transforms.recipe import load, save
+from effwidgets.transforms.recipes.recipe import load, save
 
 
 def _step(layer: str, **values: object) -> Step:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from effwidgets.records import LayerProfile, Shape
-from effwidgets.transforms.factorization import Factorization
+from effwidgets.transforms.factorize.factorization import Factorization
 
 
 class ChannelSvd(Factorization):

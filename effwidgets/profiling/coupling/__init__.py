@@ -1,0 +1,1 @@
+"""Layers whose channels must change together, and what each channel keeps."""

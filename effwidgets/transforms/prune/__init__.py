@@ -1,0 +1,1 @@
+"""Channels and heads removed: criteria, widths, what a profile says afterwards."""

@@ -1,0 +1,130 @@
+"""Which groups of channels may be pruned, to how many, and why others may not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from effwidgets.errors import TransformError, UnknownNameError
+from effwidgets.records import Group, Knob, LayerProfile, Profile, Site, Step
+from effwidgets.transforms.prune.channels import makes
+from effwidgets.transforms.prune.criteria import CRITERIA, OF_NORMS, criterion_of
+from effwidgets.transforms.prune.pruned import product_layers
+from effwidgets.transforms.prune.trims import layer_axes
+
+__all__ = ["channels_asked", "group_asked", "obstacle_of", "site_of"]
+
+_SETTINGS = ("channels", "criterion", "seed")
+
+
+def group_asked(profile: Profile, step: Step) -> Group:
+    """Return the group that ``step`` names.
+
+    Raises:
+        TransformError: it names none or several, or the channels must stay.
+        UnknownNameError: no such group.
+    """
+    if len(step.layers) != 1:
+        raise TransformError(f"{step}: channel_prune takes the name of one group, {len(step.layers)} came.")
+    group = next((group for group in profile.groups if group.name == step.layers[0]), None)
+    if group is None:
+        raise UnknownNameError("group of channels", step.layers[0], [group.name for group in profile.groups])
+    if group.obstacle:
+        raise TransformError(f"{step}: {group.obstacle}.")
+    return group
+
+
+def channels_asked(step: Step, group: Group) -> int:
+    """Return how many channels are to stay.
+
+    Raises:
+        UnknownNameError: a setting or criterion that there is not.
+        TransformError: not a number that the group can have; the message names the nearest.
+    """
+    step.check_settings(_SETTINGS)
+    criterion_of(dict(step.settings))
+    value, whole, blocks = step.setting("channels"), group.channels, group.blocks
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= whole:
+        wanted = f"a whole number from {blocks} to {whole}" + (f" in steps of {blocks}" if blocks > 1 else "")
+        raise TransformError(f"{step}: channels is {value!r}; {wanted} was expected.")
+    if value % blocks:
+        near = sorted({max(blocks, value // blocks * blocks), (value // blocks + 1) * blocks})
+        raise TransformError(
+            f"{step}: channels is {value}; the channels lie in {blocks} equal runs, as convolutions in groups take "
+            f"them, and the same number must stay in each: {' or '.join(map(str, near))} was expected."
+        )
+    return value
+
+
+def obstacle_of(group: Group, layers: Mapping[str, LayerProfile], groups: Sequence[Group] = ()) -> str | None:
+    """Say why a group cannot be pruned, as far as its layers tell; None where it can.
+
+    Args:
+        group: the channels.
+        layers: of the profile, by name.
+        groups: all that there are: two attentions in one forward share their products.
+    """
+    what = "head" if group.kind == "heads" else "channel"
+    if group.channels == 1:
+        return f"there is only one {what}"
+    if group.channels == group.blocks:
+        return f"each of the {group.blocks} groups of a convolution has only one channel of it"
+    for member in group.members:
+        layer = layers.get(member.layer)
+        if layer is None:
+            return f"{member.layer} is not in the profile"
+        reason = _layer_obstacle(layer, group)
+        if reason:
+            return reason
+    if not any(member.side == "in" for member in group.members):
+        return "nothing reads these channels"
+    return _shared_products(group, layers, groups) if group.kind == "heads" else None
+
+
+def site_of(transform: str, group: Group, layers: Mapping[str, LayerProfile]) -> Site:
+    """Return the place that a group is, with what can be set."""
+    makers = {member.layer for member in group.members if makes(member.side, layer_axes(layers[member.layer], group))}
+    readers = {member.layer for member in group.members if member.side == "in"}
+    normed = any(
+        layers[member.layer].kind.startswith(("BatchNorm", "InstanceNorm"))
+        and layers[member.layer].tensor("weight") is not None
+        for member in group.members
+    )
+    knobs = (
+        Knob(name="channels", kind="int", low=group.blocks, high=group.channels, multiple=group.blocks),
+        Knob(
+            name="criterion",
+            kind="choice",
+            choices=tuple(name for name in CRITERIA if normed or name not in OF_NORMS),
+        ),
+    )
+    what = "attention heads" if group.kind == "heads" else "channels"
+    runs = f" in {group.blocks} equal runs" if group.blocks > 1 else ""
+    reason = f"{group.channels} {what}{runs}, made by {_some(makers)} and read by {_some(readers)}"
+    return Site(transform=transform, layers=(group.name,), knobs=knobs, reason=reason)
+
+
+def _shared_products(group: Group, layers: Mapping[str, LayerProfile], groups: Sequence[Group]) -> str | None:
+    own = {layer.name for layer in product_layers(group, layers)}
+    for other in groups:
+        if other.name != group.name and (both := own & {layer.name for layer in product_layers(other, layers)}):
+            where = next(iter(both)) or "the model itself"
+            return f"{where} multiplies for these heads and those of {other.name}: which is whose cannot be told"
+    return None
+
+
+def _layer_obstacle(layer: LayerProfile, group: Group) -> str | None:
+    names = {tensor.name for tensor in layer.tensors}
+    if layer.kind.startswith("Parametrized"):
+        return f"the weight of {layer.name} is parametrized; remove the parametrization first"
+    if names & {"weight_orig", "weight_mask"}:
+        return f"the weight of {layer.name} is masked; make it plain first (torch.nn.utils.prune.remove)"
+    if names & {"weight_g", "weight_v"}:
+        return f"the weight of {layer.name} is normalised; make it plain first (torch.nn.utils.remove_weight_norm)"
+    if layer_axes(layer, group) is None:
+        return f"{layer.name}, a {layer.kind}, mixes the channels or cannot be cut"
+    extra = {tensor.name for tensor in layer.tensors if tensor.kind == "parameter"} - {"weight", "bias"}
+    return f"{layer.name} holds {', '.join(sorted(extra))} beside weight and bias" if extra else None
+
+
+def _some(names: set[str]) -> str:
+    return next(iter(names)) if len(names) == 1 else f"{len(names)} layers"

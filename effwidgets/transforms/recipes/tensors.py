@@ -1,0 +1,88 @@
+"""The tensors of a model in a safetensors file and back; tensors that are one are written once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from effwidgets.errors import RecipeError
+from effwidgets.transforms.recipes.packed_state import dense_state, repack
+from effwidgets.units import shape_text
+
+__all__ = ["read_tensors", "write_tensors"]
+
+_TIED = "tied"
+
+
+def write_tensors(model: nn.Module, path: Path) -> None:
+    """Write parameters and persistent buffers.
+
+    Raises:
+        RecipeError: the state of a module holds something else than dense tensors.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    once: dict[tuple[object, ...], str] = {}
+    tensors: dict[str, Tensor] = {}
+    tied: dict[str, str] = {}
+    for name, value in dense_state(model).items():
+        if not isinstance(value, Tensor) or value.layout is not torch.strided or value.is_quantized or value.is_meta:
+            kind = type(value).__name__ if not isinstance(value, Tensor) else "tensor that is not dense and real"
+            raise RecipeError(f"{name} is a {kind}; a recipe keeps dense tensors only. Nothing was written.")
+        key = (value.data_ptr(), value.dtype, value.shape, value.stride())
+        first = once.setdefault(key, name) if value.numel() else name
+        if first != name:
+            tied[name] = first
+        else:
+            tensors[name] = value.detach().cpu().contiguous().clone()  # clone: views of one storage are written apart
+    try:
+        save_file(tensors, path, metadata={_TIED: json.dumps(tied)})
+    except SafetensorError as error:  # a full disk, for one
+        raise RecipeError(f"{path.name} could not be written: {error}. Nothing was replaced.") from error
+
+
+def read_tensors(model: nn.Module, path: Path) -> None:
+    """Fill the parameters and persistent buffers of ``model``, in place; dtypes become those of the file.
+
+    Raises:
+        RecipeError: the file is missing or damaged, or its names or shapes are not those of the model.
+    """
+    tensors = _read(path)
+    held = {name: value for name, value in dense_state(model).items() if isinstance(value, Tensor)}
+    odd = sorted(set(held) ^ set(tensors))
+    if odd:
+        side = "the model has no such tensor" if odd[0] in tensors else "the file does not hold it"
+        raise RecipeError(f"{path.name} does not fit the rebuilt model: {odd[0]}: {side}.")
+    with torch.no_grad():
+        for name, target in held.items():
+            source = tensors[name]
+            if target.shape != source.shape:
+                shapes = (
+                    f"{shape_text(tuple(source.shape))} in the file, {shape_text(tuple(target.shape))} in the model"
+                )
+                raise RecipeError(f"{path.name} does not fit the rebuilt model: {name} is {shapes}.")
+            if target.is_meta:
+                raise RecipeError(f"build() made {name} on the meta device; make the model on a real one.")
+            if target.dtype == source.dtype:
+                target.copy_(source)
+            else:
+                target.data = source.to(target.device)
+    repack(model, tensors)
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise RecipeError(f"{path} is missing; the recipe is not whole. Save the model again.")
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no dictionary
+            tied = json.loads((file.metadata() or {}).get(_TIED, "{}"))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise RecipeError(f"{path} cannot be read: {error}. It is damaged; save the model again.") from error
+    return {**tensors, **{name: tensors[first] for name, first in tied.items()}}

@@ -1,0 +1,1 @@
+"""The same work in another order or fewer kernels: folded norms, compiled models, recomputation."""

@@ -1,0 +1,104 @@
+"""Which groups may be pruned, and the reasons why others may not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import prune
+
+from effwidgets.errors import TransformError, UnknownNameError
+from effwidgets.profiling.profile import profile
+from effwidgets.records import Group, Member, Profile, Skip, Step, settings
+from effwidgets.transforms.prune.channel_prune import CHANNEL_PRUNE
+from effwidgets.transforms.prune.prunable import channels_asked, group_asked, obstacle_of
+
+GROUP = Group(
+    name="a", channels=8, members=(Member(layer="a", side="out"), Member(layer="b", side="in")), obstacle=None
+)
+
+
+def step(*layers: str, **values: object) -> Step:
+    return Step(transform="channel_prune", layers=layers, settings=settings(values))
+
+
+def known(model: nn.Module) -> Profile:
+    return profile(model, torch.ones(2, 4))
+
+
+def reason(model: nn.Module) -> str:
+    """Why the first group of a model is left alone; its own obstacle taken away, so that ours is heard."""
+    found = known(model)
+    first = next(group for group in found.groups if any(member.side == "in" for member in group.members))
+    group = replace(first, obstacle=None)
+    return str(obstacle_of(group, {layer.name: layer for layer in found.layers}))
+
+
+def plain() -> nn.Sequential:
+    return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+
+
+def test_an_obstacle_is_named_with_what_removes_it():
+    model = plain()
+    assert reason(model) == "None"
+    prune.l1_unstructured(model[0], "weight", 0.5)
+    found = known(model)
+    group = replace(GROUP, members=(Member(layer="0", side="out"), Member(layer="2", side="in")))
+    masked = obstacle_of(group, {layer.name: layer for layer in found.layers})
+    assert masked == "the weight of 0 is masked; make it plain first (torch.nn.utils.prune.remove)"
+    prune.remove(model[0], "weight")
+    assert reason(model) == "None"
+
+
+def test_a_parametrized_weight_says_so():
+    model = plain()
+    nn.utils.parametrizations.weight_norm(model[2])
+    layers = {layer.name: layer for layer in known(model).layers}
+    group = replace(GROUP, members=(Member(layer="0", side="out"), Member(layer="2", side="in")))
+    assert obstacle_of(group, layers) == "the weight of 2 is parametrized; remove the parametrization first"
+    nn.utils.parametrize.remove_parametrizations(model[2], "weight")
+    assert obstacle_of(group, {layer.name: layer for layer in known(model).layers}) is None
+
+
+def test_groups_with_nothing_to_remove_or_nobody_who_reads_stay():
+    layers = {layer.name: layer for layer in known(plain()).layers}
+    own = (Member(layer="0", side="out"),)
+    assert obstacle_of(replace(GROUP, channels=1), layers) == "there is only one channel"
+    assert obstacle_of(replace(GROUP, channels=1, kind="heads"), layers) == "there is only one head"
+    assert "only one channel" in str(obstacle_of(replace(GROUP, blocks=8), layers))
+    assert obstacle_of(replace(GROUP, members=own), layers) == "nothing reads these channels"
+    assert obstacle_of(GROUP, layers) == "a is not in the profile"
+
+
+def test_what_is_asked_for_is_checked():
+    found = known(plain())
+    assert group_asked(found, step("0")).name == "0"
+    with pytest.raises(TransformError, match="takes the name of one group, 2 came"):
+        group_asked(found, step("0", "2"))
+    with pytest.raises(UnknownNameError, match="group of channels '1'"):
+        group_asked(found, step("1"))
+    with pytest.raises(TransformError, match="output"):
+        group_asked(found, step("2"))
+    for wrong in (0, 9, 2.5, True, "4"):
+        with pytest.raises(TransformError, match="a whole number from 1 to 8"):
+            channels_asked(step("a", channels=wrong), GROUP)
+    with pytest.raises(UnknownNameError, match="criterion of channel_prune 'magic'"):
+        channels_asked(step("a", channels=4, criterion="magic"), GROUP)
+    with pytest.raises(UnknownNameError, match="setting of channel_prune 'rank'"):
+        channels_asked(step("a", channels=4, rank=4), GROUP)
+    assert channels_asked(step("a", channels=4, criterion="random", seed=3), GROUP) == 4
+
+
+@pytest.mark.parametrize(("channels", "near"), [(5, "4 or 6"), (1, "2"), (7, "6 or 8")])
+def test_the_nearest_widths_of_a_group_in_runs_are_named(channels, near):
+    with pytest.raises(TransformError, match=f"{near} was expected"):
+        channels_asked(step("a", channels=channels), replace(GROUP, blocks=2))
+
+
+def test_every_group_is_a_site_or_a_skip():
+    found = known(plain())
+    places = list(CHANNEL_PRUNE.sites(found))
+    assert [place.layers[0] for place in places] == [group.name for group in found.groups]
+    assert isinstance(places[-1], Skip)
