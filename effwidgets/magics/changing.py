@@ -7,9 +7,20 @@ from typing import Any, Final
 
 from effwidgets.errors import InputError
 from effwidgets.magics.scope import Scope
-from effwidgets.magics.word import Word
+from effwidgets.magics.word import Word, names_in
 from effwidgets.records import Plan, Suggestions
-from effwidgets.session import apply, preview, report, session_of, sites, suggest
+from effwidgets.session import (
+    apply,
+    diff,
+    estimate_plan,
+    export,
+    preview,
+    replay,
+    report,
+    session_of,
+    suggest,
+)
+from effwidgets.session.planned import Planned
 from effwidgets.transforms import load, save
 
 __all__ = ["CHANGING"]
@@ -21,16 +32,20 @@ def _suggest(args: Namespace, scope: Scope) -> Suggestions:
     return suggest(model, inputs, goal=args.goal, budget=args.budget, calibration=calibration)
 
 
-def _sites(args: Namespace, scope: Scope) -> Any:
-    technique = None if args.technique is None else args.technique.split(",")
-    return sites(scope.model(args.model), scope.inputs(args.inputs), technique=technique)
-
-
 def _preview(args: Namespace, scope: Scope) -> Any:
     model = scope.model(args.model)
+    return preview(model, _named(args, scope, model))
+
+
+def _estimate(args: Namespace, scope: Scope) -> Any:
+    model = scope.model(args.model)
+    return estimate_plan(model, _named(args, scope, model))
+
+
+def _named(args: Namespace, scope: Scope, model: Any) -> Planned:
     if args.plan is None and args.pick is None:
         raise InputError("Say what to look at: --pick 0,2 of the suggestions, or --plan PLAN.")
-    return preview(model, _chosen(args, scope, session_of(model).desk))
+    return _chosen(args, scope, session_of(model).desk)
 
 
 def _apply(args: Namespace, scope: Scope) -> Any:
@@ -42,12 +57,16 @@ def _apply(args: Namespace, scope: Scope) -> Any:
                 "Nothing was applied yet. Tick suggestions and press Apply, or write --pick 0,2 or --plan PLAN."
             )
         return session.applied
-    return apply(model, _chosen(args, scope, session.desk), repair=not args.no_repair)
+    if args.no_repair and args.repair:
+        raise InputError("--no-repair and --repair were both given; one of them was expected.")
+    repair = names_in(args.repair) or not args.no_repair
+    plan = _chosen(args, scope, session.desk)
+    return apply(model, plan, calibration=scope.maybe(args.calibration), repair=repair)
 
 
-def _chosen(args: Namespace, scope: Scope, desk: Any) -> Plan | Suggestions:
+def _chosen(args: Namespace, scope: Scope, desk: Any) -> Planned:
     if args.plan is not None:
-        plan: Plan | Suggestions = scope.value(args.plan)
+        plan: Planned = scope.value(args.plan)
         return plan
     if desk is None:
         raise InputError("There is no list to pick from yet. Run %effdl suggest first.")
@@ -60,7 +79,11 @@ def _chosen(args: Namespace, scope: Scope, desk: Any) -> Plan | Suggestions:
 
 
 def _undo(args: Namespace, scope: Scope) -> Any:
-    return session_of(scope.model(args.model)).undo()
+    return session_of(scope.model(args.model)).undo(args.step)
+
+
+def _diff(args: Namespace, scope: Scope) -> Any:
+    return diff(scope.value(args.before), scope.maybe(args.after))
 
 
 def _explore(args: Namespace, scope: Scope) -> Any:
@@ -90,6 +113,16 @@ def _load(args: Namespace, scope: Scope) -> Any:
     return load(args.path, scope.value(args.build))
 
 
+def _replay(args: Namespace, scope: Scope) -> Any:
+    model, inputs = scope.model(args.model), scope.inputs(args.inputs)
+    return replay(args.path, model, inputs, calibration=scope.maybe(args.calibration))
+
+
+def _export(args: Namespace, scope: Scope) -> Any:
+    inputs = scope.maybe(args.inputs)
+    return export(scope.value(args.model), inputs, args.path, format=args.format, dynamic=not args.this_batch)
+
+
 def _report(args: Namespace, scope: Scope) -> Any:
     return report(scope.value(args.thing), args.path)
 
@@ -100,17 +133,26 @@ CHANGING: Final = (
     .takes("--goal", default="macs", help="what to save: macs, params, param_bytes, inference_peak_bytes")
     .takes("--budget", help="what the goal may be afterwards, such as 40%%, 1.2M or 3.5MB")
     .takes_calibration(),
-    Word("sites", "List where each technique can be applied, and why not elsewhere.", _sites)
-    .takes_call()
-    .takes("--technique", metavar="A,B", help="names of techniques, such as low_rank,int8; left out: all"),
     Word("preview", "Show what suggestions or a plan would change, without building anything.", _preview)
+    .takes_model()
+    .takes_choice(),
+    Word("estimate", "Say what they would change in cost, by arithmetic alone.", _estimate)
     .takes_model()
     .takes_choice(),
     Word("apply", "Apply suggestions to a copy; without --pick or --plan, return what was applied last.", _apply)
     .takes_model()
     .takes_choice()
-    .takes("--no-repair", action="store_true", help="leave batch-norm statistics as they are"),
-    Word("undo", "Take back what was applied last.", _undo).takes_model(),
+    .takes_calibration()
+    .takes(
+        "--repair", metavar="A,B", help="repair by these only: least_squares, bias, batch_norm; left out: what helps"
+    )
+    .takes("--no-repair", action="store_true", help="leave all weights and statistics as the edits made them"),
+    Word("undo", "Take back what was applied last, or one step of it.", _undo)
+    .takes_model()
+    .takes("step", nargs="?", type=int, help="the number of one step of it; left out: all of it"),
+    Word("diff", "Show which modules went and which came.", _diff)
+    .takes("before", help="a variable that holds a model, or what apply returned")
+    .takes("after", nargs="?", help="another one; left out: what was applied to it last"),
     Word("explore", "Search the Pareto front; shows the live view at once.", _explore)
     .takes_call()
     .takes("--evaluate", required=True, metavar="F", help="a function that scores a model")
@@ -122,6 +164,16 @@ CHANGING: Final = (
     Word("load", "Rebuild a saved model.", _load)
     .takes("path", help="the folder that was saved")
     .takes("build", help="a function that builds the dense model"),
+    Word("replay", "Do what a saved recipe says to another model of the same architecture.", _replay)
+    .takes("path", help="the folder that was saved")
+    .takes_call()
+    .takes_calibration(),
+    Word("export", "Write a model as a program that needs none of its Python code.", _export)
+    .takes("model", help="a variable that holds a model, or what apply returned")
+    .takes("path", help="the file to write, such as small.pt2")
+    .takes("--inputs", metavar="X", help="what it is called with; left out: the call seen last")
+    .takes("--format", default="torch", help="torch or onnx")
+    .takes("--this-batch", action="store_true", help="for batches of this size alone"),
     Word("report", "Write what a word returned as one HTML file.", _report)
     .takes("thing", help="a variable")
     .takes("path", help="the file to write"),

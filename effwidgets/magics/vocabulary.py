@@ -8,6 +8,7 @@ from typing import Final
 from effwidgets.errors import UnknownNameError
 from effwidgets.magics.changing import CHANGING
 from effwidgets.magics.looking import LOOKING
+from effwidgets.magics.planning import PLANNING
 from effwidgets.magics.scope import Scope
 from effwidgets.magics.word import Word
 
@@ -31,6 +32,7 @@ WORDS: Final = {
     word.name: word
     for word in (
         *LOOKING,
+        *PLANNING,
         *CHANGING,
         Word("trace", "Print where the last error of %%effdl happened.", _trace),
         Word("help", "Say what there is.", _help).takes("word", nargs="?", help="one word in full"),

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from effwidgets.errors import InputError
 from effwidgets.magics.scope import Scope
 
-__all__ = ["Asked", "Word"]
+__all__ = ["Asked", "Word", "names_in"]
 
 
 class Asked(Exception):  # noqa: N818  not an error: the text that -h asked for
@@ -25,6 +25,15 @@ class _Parser(argparse.ArgumentParser):
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         del status
         raise Asked(message or self.format_help())
+
+
+def names_in(text: str | None) -> list[str] | None:
+    """Return the names of a list with commas; None where there is none.
+
+    >>> names_in("low_rank, int8"), names_in(None)
+    (['low_rank', 'int8'], None)
+    """
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
 
 
 class Word:
@@ -54,7 +63,11 @@ class Word:
         """Add real inputs to measure on."""
         return self.takes("--calibration", metavar="DATA", help="real inputs: a batch, a list of batches, a DataLoader")
 
+    def takes_layers(self) -> Word:
+        """Add names of layers to choose from."""
+        return self.takes("--layers", metavar="A,B", help="look at these layers only, such as conv1,block.fc")
+
     def takes_choice(self) -> Word:
         """Add the two ways to say which suggestions are meant."""
         self.takes("--pick", metavar="0,2", help="numbers in the list of suggestions")
-        return self.takes("--plan", metavar="PLAN", help="a variable that holds a plan, a step or suggestions")
+        return self.takes("--plan", metavar="PLAN", help="a plan, a step, suggestions, ranks or widths")

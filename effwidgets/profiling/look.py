@@ -15,6 +15,7 @@ from effwidgets.profiling.coupling.coupling import unknown
 from effwidgets.profiling.coupling.flow import Flow
 from effwidgets.profiling.coupling.saved import Kept
 from effwidgets.profiling.doubts import Doubts
+from effwidgets.profiling.ends import Trail
 from effwidgets.profiling.failures import model_error, python_random_kept, quiet
 from effwidgets.profiling.memory import Ledger
 from effwidgets.profiling.passes import CountingPass, Keeper, pass_after
@@ -50,19 +51,21 @@ class Wanted:
         train: look at the model in training mode.
         backward: run a backward too.
         groups: follow the channels in the same run; on a shadow alone.
+        seams: note what is kept between modules, and what they hand one another.
         strict: a forward that asks for values fails, also where it goes on without them.
     """
 
     train: bool = False
     backward: bool = True
     groups: bool = False
+    seams: bool = False
     strict: bool = False
 
 
 def look(model: nn.Module, call: Call, values: Values | None, wanted: Wanted) -> Findings:
     """Run the model, which is a private copy, and count."""
     model.train(wanted.train)
-    recorder = Recorder(model)
+    recorder = Recorder(model, Trail() if wanted.seams else None)
     findings = Findings(recorder, Ledger())
     try:
         with quiet(), torch.inference_mode(mode=False):
@@ -71,7 +74,8 @@ def look(model: nn.Module, call: Call, values: Values | None, wanted: Wanted) ->
                 _look_back(model, call, findings, wanted)
             else:
                 _look_at_shadow(model, call, values, findings, wanted)
-        findings.handed = handed_of(recorder.tallies)
+        if wanted.seams:
+            findings.handed = handed_of(recorder.tallies)
         if recorder.hidden:
             names = ", ".join(name or "the model itself" for name in sorted(recorder.hidden)[:4])
             findings.notes.append(f"The kernel of {names} keeps a workspace out of sight: memory is at least this.")
@@ -136,8 +140,9 @@ def _look_at_once(  # noqa: PLR0913, PLR0917  what look() was given, and how
         except Exception as error:  # noqa: BLE001  the model's own forward; in another way it may run
             return error
         findings.inference = ledger
-        findings.seams = seams_of(recorder.tallies, keeper.kept)
-        findings.spans = spans_of(recorder.tallies, keeper.kept)
+        if wanted.seams:
+            findings.seams = seams_of(recorder.tallies, keeper.kept)
+            findings.spans = spans_of(recorder.tallies, keeper.kept)
         if passing.refused is not None:
             if wanted.strict:
                 raise model_error(recorder, call, passing.refused) from passing.refused

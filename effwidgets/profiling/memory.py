@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 import torch
 
 __all__ = ["Cell", "Ledger", "storage_of"]
+
+_NOBODY: Final[frozenset[str]] = frozenset()
 
 
 def storage_of(tensor: torch.Tensor) -> torch.UntypedStorage | None:
@@ -29,11 +31,12 @@ class Cell:
         holders: how many tensors autograd keeps of it by their description alone.
         saved: whether it was counted as kept for the backward.
         returned: whether it was counted as an output of a layer.
-        keepers: the layers whose operations keep it for the backward.
+        keepers: the layers whose operations keep it for the backward, where somebody asks for them.
+        readers: the layers whose operations read it after a layer returned it, "" for the model itself; likewise.
         carries: what the channels' followers say of the tensor for which it was made: its shape and its dimensions.
     """
 
-    __slots__ = ("alive", "bytes", "carries", "counts", "holders", "keepers", "returned", "saved", "watch")
+    __slots__ = ("alive", "bytes", "carries", "counts", "holders", "keepers", "readers", "returned", "saved", "watch")
 
     def __init__(self, size: int, *, counts: bool = True) -> None:
         self.bytes = size
@@ -42,7 +45,8 @@ class Cell:
         self.holders = 0
         self.saved = False
         self.returned = False
-        self.keepers: set[str] = set()
+        self.keepers = _NOBODY
+        self.readers = _NOBODY
         self.carries: tuple[tuple[int, ...], list[Any]] | None = None
         self.watch: _Watch | None = None
 
@@ -134,6 +138,10 @@ class Ledger:
         """Return the cell of a tensor's storage; None for one that no operation of the run has touched so far."""
         storage = storage_of(tensor)
         return None if storage is None else self._cells.get(storage._cdata)
+
+    def at(self, storage: torch.UntypedStorage) -> Cell | None:
+        """Return the cell of a storage; None for one that no operation of the run has touched so far."""
+        return self._cells.get(storage._cdata)
 
     def hold(self, cell: Cell) -> None:
         """Autograd keeps a description of a tensor of this storage."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -49,6 +48,7 @@ class CountingPass(Observer):  # type: ignore[no-untyped-call]
         self.doubts: Doubts | None = None
         self._recorder = recorder
         self._stack = recorder.stack
+        self._trail = recorder.trail
         self._ledger = ledger
         self._counts = counts
         self._layer_of: dict[int, Tally] = {}
@@ -78,6 +78,8 @@ class CountingPass(Observer):  # type: ignore[no-untyped-call]
         tally = self._running()
         if answer.rule.kind != "view":
             self._add(tally, answer.work)
+            if self._trail is not None:
+                self._read(tally, inputs)
         if fresh:
             ledger = self._ledger
             for storage, size in fresh:
@@ -99,9 +101,20 @@ class CountingPass(Observer):  # type: ignore[no-untyped-call]
         tally = self._running()
         if rule.kind != "view":
             self._add(tally, work_of(rule, given, inputs, outputs))
+            if self._trail is not None:
+                self._read(tally, inputs)
         self._ledger.add(outputs, tally.name)
         if self.flow is not None and rule.kind != "view":
             self._carry(outputs)
+
+    def _read(self, tally: Tally, inputs: list[Any]) -> None:
+        """Note who reads what a layer returned."""
+        if self._ledger.backward:
+            return
+        for tensor in inputs:
+            cell = self._ledger.find(tensor)
+            if cell is not None and cell.returned and tally.name not in cell.readers:
+                cell.readers |= {tally.name}
 
     def _carry(self, out: Any) -> None:
         """Note on the storages that an operation made which channels lie along their dimensions."""
@@ -144,8 +157,8 @@ class CountingPass(Observer):  # type: ignore[no-untyped-call]
                 tally.uncounted_backward[work.unknown] = tally.uncounted_backward.get(work.unknown, 0) + 1
         elif self._counts:
             tally.macs += work.macs
-            if work.macs:
-                self._recorder.since.append((tally.name, work.macs))
+            if work.macs and self._trail is not None:
+                self._trail.since.append((tally.name, work.macs))
             tally.elementwise_ops += work.elementwise_ops
             tally.moved_bytes += work.moved_bytes
             if work.unknown is not None:
@@ -233,8 +246,7 @@ class Keeper:
     def __init__(self, recorder: Recorder, ledger: Ledger, answers: Answers | None) -> None:
         self.kept: list[tuple[Cell, int, str]] = []
         # Its own hook holds this: were the recorder held too, an error's frames would keep the model alive.
-        self._recorder: Recorder = weakref.proxy(recorder)
-        self._stack = recorder.stack
+        self._stack, self._trail = recorder.stack, recorder.trail
         self._ledger = ledger
         self._answers = answers
         self.pack = self._pack  # one object, so that it can be known again
@@ -244,11 +256,14 @@ class Keeper:
         return saved_tensors_hooks(self.pack, self._unpack)
 
     def _pack(self, tensor: torch.Tensor) -> torch.Tensor | _Kept:
-        self._recorder.packed()
+        trail, name = self._trail, self._stack[-1].name
+        if trail is not None:
+            trail.packed(name)
         cell = self._ledger.cell_of(tensor)
         if cell is None:
             return tensor
-        cell.keepers.add(self._stack[-1].name)
+        if trail is not None and name not in cell.keepers:
+            cell.keepers |= {name}
         if not cell.saved:
             cell.saved = True
             tally, size = self._stack[-1], tensor.untyped_storage().nbytes()

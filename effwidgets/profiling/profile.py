@@ -40,6 +40,8 @@ class ProfileOptions:
         optimizer: whose state is part of the training peak: one of `OPTIMIZERS`.
         sparsity: also count the zeros of each parameter, on the model itself; reads every weight.
         groups: also find out which layers' channels change together.
+        seams: also find out what autograd keeps between modules, and which hands its output to which, without which
+            little is said of what folds, replaces or reruns modules; None for where groups are asked for.
         second_opinion: ask torch-pruning too, and bar the groups on which it differs; takes ten times as long. Whatever
             removes channels asks for it.
         backward: also run a backward, for its MACs and the training peak; half of the time of a profile.
@@ -51,6 +53,7 @@ class ProfileOptions:
     optimizer: str = "sgd"
     sparsity: bool = False
     groups: bool = True
+    seams: bool | None = None
     second_opinion: bool = False
     backward: bool = True
     origin: str = ""
@@ -135,7 +138,8 @@ def _profile_held(shadow: Shadow, call: Call, options: ProfileOptions, *, strict
 
 
 def _wanted(options: ProfileOptions) -> Wanted:
-    return Wanted(train=options.train, backward=options.backward, groups=options.groups)
+    seams = options.groups if options.seams is None else options.seams
+    return Wanted(train=options.train, backward=options.backward, groups=options.groups, seams=seams)
 
 
 def parameters_only(model: nn.Module, *, origin: str = "") -> Profile:

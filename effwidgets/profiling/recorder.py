@@ -15,8 +15,8 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from effwidgets.profiling.calls import shapes_of, tensors_in
-from effwidgets.profiling.ends import End, end_of
-from effwidgets.profiling.memory import Cell, Ledger, storage_of
+from effwidgets.profiling.ends import Ends, Trail
+from effwidgets.profiling.memory import Ledger
 from effwidgets.profiling.tree import tree_of
 from effwidgets.records import Shape
 
@@ -27,26 +27,20 @@ class Tally:
     """What one module did itself, apart from the modules inside it."""
 
     __slots__ = (
-        "alone",
         "backward_macs",
         "calls",
         "elementwise_ops",
         "ends",
-        "given",
         "inputs",
         "kind",
-        "last",
         "macs",
         "moved_bytes",
         "name",
         "output_bytes",
         "outputs",
-        "returned",
         "saved_bytes",
-        "tail",
         "uncounted",
         "uncounted_backward",
-        "versions",
     )
 
     def __init__(self, name: str, kind: str) -> None:
@@ -65,13 +59,7 @@ class Tally:
         self.saved_bytes = 0
         self.inputs: tuple[Shape, ...] | None = None
         self.outputs: tuple[Shape, ...] | None = None
-        self.ends: list[End | None] = []
-        self.given: list[tuple[Cell | None, int]] = []
-        self.alone = False  # whether one tensor is all that it was given
-        self.returned: Cell | None = None
-        self.versions = [0, 0]  # how often the tensor that it was given, and the one that it returned, was written into
-        self.last = ""
-        self.tail: tuple[tuple[str, int], ...] = ()
+        self.ends: Ends | None = None
         self.uncounted: dict[str, int] = {}
         self.uncounted_backward: dict[str, int] = {}
 
@@ -93,25 +81,19 @@ class Recorder:
 
     Args:
         model: a private copy; guards stand around its modules while `watching`.
+        trail: notes who works and who keeps something for the backward, and has what modules take and return noted
+            too; None where nobody asks.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, trail: Trail | None = None) -> None:
         self.tree = tree_of(model)
         self._modules = self.tree.modules
         self.tallies = {name: Tally(name, type(module).__name__) for name, module in self._modules.items()}
         self.root = self.tallies[""]
         self.stack = [self.root]
-        self.since: list[tuple[str, int]] = []  # who did how much work since something was kept for the backward
-        self.packs = 0
-        self.last = ""
+        self.trail = trail
         self.hidden: set[str] = set()  # layers whose kernels keep memory that no operation returns
         self._failure: tuple[BaseException | None, Tally] = (None, self.root)
-
-    def packed(self) -> None:
-        """Note that autograd keeps something for the layer that is running."""
-        self.packs += 1
-        self.last = self.stack[-1].name
-        self.since.clear()
 
     def failed(self, error: BaseException) -> Tally:
         """Return the innermost module through which ``error`` came, or that was running when it came."""
@@ -128,7 +110,8 @@ class Recorder:
     def forget(self) -> None:
         """Begin anew: what was noted so far is dropped."""
         self.hidden.clear()
-        self.since.clear()
+        if self.trail is not None:
+            self.trail.since.clear()
         for tally in self.tallies.values():
             tally.clear()
 
@@ -211,40 +194,24 @@ class _Counter(_Guard):
         if self._ledger.backward:  # a checkpoint runs its part again
             return super().__call__(*args, **kwargs)
         tally.calls += 1
-        recorder = self._recorder
-        packs, start = recorder.packs, len(recorder.since)
+        trail, ends = self._recorder.trail, None
         if tally.inputs is None:
-            self._note_given(args, kwargs)
             tally.inputs = shapes_of((args, kwargs) if kwargs else args)
-            if len(args) == 1 and not kwargs:
-                tally.ends = [end_of(self._ledger, args[0])]
+            if trail is not None and tally.ends is None:
+                ends = tally.ends = Ends(self._ledger, trail, args, kwargs)
         out = super().__call__(*args, **kwargs)
         if tally.outputs is None:
             tally.outputs = shapes_of(out)
-            tally.ends.append(end_of(self._ledger, out))
-            if isinstance(out, torch.Tensor):
-                tally.returned, tally.versions[1] = self._ledger.find(out), _version(out)
-            tally.last = recorder.last if recorder.packs != packs else ""
-            tally.tail = tuple(recorder.since if recorder.packs != packs else recorder.since[start:])
+            if ends is not None and trail is not None:
+                ends.close(self._ledger, trail, (*args, *kwargs.values()) if kwargs else args, out)
         for tensor in (out,) if isinstance(out, torch.Tensor) else tensors_in(out):
             cell = self._ledger.cell_of(tensor)
+            if cell is not None and not tally.name:
+                cell.readers |= {""}
             if cell is not None and not cell.returned:
                 cell.returned = True
                 tally.output_bytes += min(tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes())
         return out
-
-    def _note_given(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        tally, tensors = self._tally, [arg for arg in args if isinstance(arg, torch.Tensor)]
-        for tensor in tensors:
-            storage = storage_of(tensor)
-            size = 0 if storage is None else storage.nbytes()
-            tally.given.append((self._ledger.find(tensor), size))
-        tally.alone = len(args) == len(tensors) == 1 and not kwargs
-        tally.versions[0] = _version(tensors[0]) if tally.alone else 0
-
-
-def _version(tensor: torch.Tensor) -> int:
-    return 0 if tensor.is_inference() else tensor._version
 
 
 class _Inert(TorchFunctionMode):

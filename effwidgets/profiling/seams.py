@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from effwidgets.profiling.ends import End
+from effwidgets.profiling.ends import Held
 from effwidgets.profiling.memory import Cell
 from effwidgets.profiling.recorder import Tally
 from effwidgets.records import Seam, Shape
@@ -49,19 +49,20 @@ def _asked(parent: bool, inputs: Sequence[Shape] | None, outputs: Sequence[Shape
 
 
 def _seam(tally: Tally, inside: int, whole: int) -> Seam | None:
-    if len(tally.ends) != 2 or None in tally.ends:
+    ends = tally.ends
+    if ends is None or not ends.alone or ends.returned is None:
         return None
-    ends = [end for end in tally.ends if end is not None]
-    if ends[0].cell is not None and ends[0].cell is ends[1].cell:
+    (given,), returned = ends.given, ends.returned
+    if ends.writes or (given[0] is not None and given[0] is returned[0]):
         return None  # it hands its input on, or writes into it
     return Seam(
         layer=tally.name,
         whole_bytes=whole,
         inside_bytes=inside,
-        input_bytes=_added(ends[0], tally.name),
-        output_bytes=_added(ends[1], tally.name),
-        keeps_input=ends[0].cell is None or _keeps(ends[0], tally.name),
-        keeps_output=_keeps(ends[1], tally.name),
+        input_bytes=_added(given, tally.name),
+        output_bytes=_added(returned, tally.name),
+        keeps_input=given[0] is None or _keeps(given[0], tally.name),
+        keeps_output=returned[0] is not None and _keeps(returned[0], tally.name),
     )
 
 
@@ -69,17 +70,16 @@ def _within(keeper: str, name: str) -> bool:
     return keeper == name or keeper.startswith(f"{name}.")
 
 
-def _added(end: End, name: str) -> int:
-    if end.cell is None or any(not _within(keeper, name) for keeper in end.cell.keepers):
-        return 0
-    return end.bytes
+def _added(held: Held, name: str) -> int:
+    cell, size = held
+    return 0 if cell is None or any(not _within(keeper, name) for keeper in cell.keepers) else size
 
 
-def _keeps(end: End, name: str) -> bool:
-    return end.cell is not None and any(_within(keeper, name) for keeper in end.cell.keepers)
+def _keeps(cell: Cell, name: str) -> bool:
+    return any(_within(keeper, name) for keeper in cell.keepers)
 
 
-def _common(keepers: set[str]) -> str:
+def _common(keepers: Iterable[str]) -> str:
     # The innermost module that all of them are, or are below of.
     paths = [keeper.split(".") if keeper else [] for keeper in keepers]
     shared: list[str] = []

@@ -11,6 +11,7 @@ from effwidgets.records import Group, Handed, Span
 
 if TYPE_CHECKING:
     from effwidgets.profiling.coupling.saved import Kept
+    from effwidgets.profiling.ends import Ends
     from effwidgets.profiling.recorder import Tally
 
 __all__ = ["carried", "handed_of", "spans_of", "staying"]
@@ -29,14 +30,15 @@ def spans_of(tallies: Mapping[str, Tally], kept: Sequence[Kept]) -> tuple[Span, 
     return tuple(
         Span(
             layer=name,
-            given=len(tally.given),
+            given=len(ends.given),
             shared_bytes=sum(size for _, size in shared[name]),
-            input_bytes=sum(size for _, size in _added(tally)),
-            last=tally.last,
-            tail=tally.tail,
+            input_bytes=sum(size for _, size in _added(name, ends)),
+            last=ends.last,
+            tail=ends.tail,
+            writes=ends.writes,
         )
         for name, tally in tallies.items()
-        if name and tally.calls == 1 and name in shared
+        if name and tally.calls == 1 and name in shared and (ends := tally.ends) is not None
     )
 
 
@@ -46,7 +48,7 @@ def staying(tallies: Mapping[str, Tally], kept: Sequence[Kept], spans: Sequence[
     return [
         (cell, size, f"{_MARK}{span.layer}")
         for span in spans
-        for cell, size in (*shared[span.layer], *_added(tallies[span.layer]))
+        for cell, size in (*shared[span.layer], *_added(span.layer, tallies[span.layer].ends))
     ]
 
 
@@ -87,31 +89,39 @@ def _within(keeper: str, name: str) -> bool:
     return keeper == name or keeper.startswith(f"{name}.")
 
 
-def _added(tally: Tally) -> list[tuple[Cell, int]]:
+def _added(name: str, ends: Ends | None) -> list[tuple[Cell, int]]:
     # Its inputs that nobody else keeps; those of the model do not count.
-    cells = {id(cell): (cell, size) for cell, size in tally.given if cell is not None}
-    return [
-        (cell, size) for cell, size in cells.values() if all(_within(keeper, tally.name) for keeper in cell.keepers)
-    ]
+    cells = {id(cell): (cell, size) for cell, size in (() if ends is None else ends.given) if cell is not None}
+    return [(cell, size) for cell, size in cells.values() if all(_within(keeper, name) for keeper in cell.keepers)]
 
 
 def handed_of(tallies: Mapping[str, Tally]) -> tuple[Handed, ...]:
     """Return who hands the one tensor that it returns to whom, among modules that ran once.
 
-    Modules that hold no others to one another, and modules that do to others of the same parent.
+    Modules that hold no others to one another, and modules that do to others of the same parent. Where something else
+    reads it too, an operation in between or after, that is said.
     """
     parents = {name.rpartition(".")[0] for name in tallies if name and not name.endswith(".parametrizations")}
-    once = [tally for name, tally in tallies.items() if tally.calls == 1 and name]
+    once = [(t.name, t.ends) for name, t in tallies.items() if t.calls == 1 and name and t.ends is not None]
     found = []
-    for among in ([t for t in once if t.name not in parents], [t for t in once if t.name in parents]):
-        makers = {(_key(tally, parents), id(tally.returned)): tally for tally in among if tally.returned is not None}
-        for tally in among:
-            cell = tally.given[0][0] if tally.alone else None
-            maker = makers.get((_key(tally, parents), id(cell))) if cell is not None else None
-            if maker is not None and maker is not tally and maker.versions[1] == tally.versions[0]:
-                found.append(Handed(maker=maker.name, taker=tally.name))
+    for among in ([one for one in once if one[0] not in parents], [one for one in once if one[0] in parents]):
+        makers = {
+            (_key(name, parents), id(ends.returned[0])): (name, ends)
+            for name, ends in among
+            if ends.returned is not None and ends.returned[0] is not None
+        }
+        for name, ends in among:
+            cell = ends.given[0][0] if ends.alone else None
+            maker, made = makers.get((_key(name, parents), id(cell)), ("", None))
+            if cell is None or made is None or maker == name or made.versions[1] != ends.versions[0]:
+                continue
+            found.append(Handed(maker=maker, taker=name, shared=_shared_with(cell, maker, name)))
     return tuple(found)
 
 
-def _key(tally: Tally, parents: set[str]) -> str | None:
-    return tally.name.rpartition(".")[0] if tally.name in parents else None
+def _shared_with(cell: Cell, maker: str, taker: str) -> bool:
+    return not all(_within(reader, maker) or _within(reader, taker) for reader in cell.readers)
+
+
+def _key(name: str, parents: set[str]) -> str | None:
+    return name.rpartition(".")[0] if name in parents else None

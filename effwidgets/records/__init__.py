@@ -1,8 +1,10 @@
 """The values that travel between all parts: frozen, equal by value, JSON and back."""
 
+from effwidgets.records.account import Account
 from effwidgets.records.base import Json, Plain, Record, Settings, settings
 from effwidgets.records.candidates import Candidate, State
 from effwidgets.records.comparison import Comparison, Fact, LayerChange, MemoryChange
+from effwidgets.records.difference import Difference, DiffLine
 from effwidgets.records.disk import DiskBytes, LayerBytes
 from effwidgets.records.doors import COMMANDS, VIEWS, Command, Handler, Medium, Shown, View, show, views_of
 from effwidgets.records.exports import Exported, Text
@@ -23,6 +25,7 @@ from effwidgets.records.profiles import (
     Zeros,
     ZerosSource,
 )
+from effwidgets.records.ranks import RankRow, Ranks
 from effwidgets.records.reconciliation import UNEXPLAINED, Explained, PeerCount, PeerLayer, Reconciliation
 from effwidgets.records.repairs import Refit, Repaired
 from effwidgets.records.sites import Sites, Technique
@@ -35,12 +38,15 @@ __all__ = [
     "COMMANDS",
     "UNEXPLAINED",
     "VIEWS",
+    "Account",
     "Activity",
     "Candidate",
     "Command",
     "Comparison",
     "Cost",
     "Desk",
+    "DiffLine",
+    "Difference",
     "DiskBytes",
     "Edit",
     "Environment",
@@ -76,6 +82,8 @@ __all__ = [
     "Plan",
     "Profile",
     "Progress",
+    "RankRow",
+    "Ranks",
     "Reconciliation",
     "Record",
     "Refit",

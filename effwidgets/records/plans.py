@@ -103,7 +103,7 @@ class Step(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan(Record):
+class Plan(Shown, Record):
     """Ordered steps; later steps see names and shapes as earlier ones left them."""
 
     steps: tuple[Step, ...] = ()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from effwidgets.records.base import Record
+from effwidgets.records.doors import Shown
 
 __all__ = ["Refit", "Repaired"]
 
@@ -33,7 +34,7 @@ class Refit(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Repaired(Record):
+class Repaired(Shown, Record):
     """What `repair` did.
 
     Attributes:

@@ -24,6 +24,7 @@ class Span(Record):
         carried: how both shrink with channels: name of a group, how many channels it has, bytes for each of them.
         last: the layer that kept something last; "" where that was the model itself, or nothing is kept.
         tail: layers inside, with their MACs, that ran after the last thing was kept: they need not run again.
+        writes: whether it writes into what it is given, so that it cannot be run again from that.
     """
 
     layer: str
@@ -33,6 +34,7 @@ class Span(Record):
     carried: tuple[tuple[str, int, int], ...] = ()
     last: str
     tail: tuple[tuple[str, int], ...] = ()
+    writes: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +44,9 @@ class Handed(Record):
     Attributes:
         maker: dotted path of the layer that returned it.
         taker: dotted path of the layer that took it.
+        shared: whether something else reads it too, an operation of another module or whoever calls the model.
     """
 
     maker: str
     taker: str
+    shared: bool = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from effwidgets.records.base import Record
+from effwidgets.records.doors import Shown
 from effwidgets.records.plans import Plan, Step
 from effwidgets.units import seconds_text
 
@@ -63,7 +64,7 @@ class WidthChoice(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Rounded(Record):
+class Rounded(Shown, Record):
     """A plan with widths that were measured.
 
     Attributes:

@@ -21,6 +21,7 @@ from effwidgets.session.desk import Workbench
 from effwidgets.session.live import follow, forget
 from effwidgets.session.queue import CommandQueue
 from effwidgets.transforms import TRANSFORMS, Applied, Calibration, apply, calibration_of
+from effwidgets.transforms import undo as take_back
 from effwidgets.views.families import know
 from effwidgets.widgets.board import BOARD
 
@@ -131,7 +132,8 @@ class Session:
         """Rank what could be done; see `effwidgets.suggest`."""
         from effwidgets.search import suggest
 
-        call, data = self.call(inputs), self._data(calibration)
+        call = self.call(inputs)
+        data = self.data(calibration, call)
         found = suggest(
             self.model,
             call,
@@ -154,7 +156,8 @@ class Session:
         repair: bool | Collection[str] = True,
     ) -> Applied:
         """Apply ``plan`` to a copy of the model and keep the result for `undo`; see `effwidgets.apply`."""
-        call, data = self.call(inputs), self._data(calibration)
+        call = self.call(inputs)
+        data = self.data(calibration, call)
         done = apply(self.model, plan, call, calibration=data, repair=repair, check=self._queue.check)
         self.seen, self.calibration = call, data
         return self.keep(adopt(done, call, data))
@@ -165,17 +168,21 @@ class Session:
         self.bench.applied([done for done, _ in self._applied])
         return applied
 
-    def undo(self) -> Applied | None:
-        """Forget what was applied last; return what holds now, None for the model as it came.
+    def undo(self, step: int | None = None) -> Applied | None:
+        """Forget what was applied last, or its edit number ``step``; return what holds now, None for the model itself.
 
         Raises:
             InputError: nothing was applied.
+            UnknownNameError: no edit of that number.
         """
         if not self._applied:
             raise InputError(f"Nothing was applied to this {self.title}, so there is nothing to undo.")
-        _, study = self._applied.pop()
+        left = None if step is None else take_back(self._applied[-1][0], step)
+        applied, study = self._applied.pop()
         if study is not None:
             study.unapply()
+        if left is not None and applied.history is not None:
+            self._applied.append((adopt(left, applied.history.call, applied.history.calibration), None))
         self.bench.applied([done for done, _ in self._applied])
         return self.applied
 
@@ -201,8 +208,9 @@ class Session:
     def _adopt(self, applied: Applied, call: Call, calibration: Calibration | None) -> Applied:
         return adopt(applied, call, calibration)
 
-    def _data(self, calibration: object) -> Calibration | None:
-        return self.calibration if calibration is None else calibration_of(calibration)
+    def data(self, calibration: object, call: Call) -> Calibration | None:
+        """Return calibration data as batches like ``call``; without any, those given last."""
+        return self.calibration if calibration is None else calibration_of(calibration, like=call)
 
     def handle(self, command: Command) -> None:
         """Take a command from a screen: queue it, or set an event, and return. Idempotent by id; any thread."""

@@ -13,7 +13,8 @@ from effwidgets.errors import InputError
 from effwidgets.profiling import Inputs, ProfileOptions
 from effwidgets.reconcile import ReconcileOptions
 from effwidgets.reconcile import reconcile as reconcile_model
-from effwidgets.records import Comparison, Plan, Profile, Reconciliation, Shown, Step, Suggestion, Suggestions
+from effwidgets.records import Comparison, Profile, Reconciliation, Shown, Suggestions
+from effwidgets.session.planned import Planned, plan_of
 from effwidgets.session.session import session_of
 from effwidgets.transforms import Applied
 from effwidgets.transforms.apply import check_plan, options_for
@@ -81,7 +82,7 @@ def suggest(
 
 def apply(
     model: nn.Module,
-    plan: Plan | Step | Suggestion | Suggestions,
+    plan: Planned,
     inputs: Inputs | None = None,
     *,
     calibration: object = None,
@@ -91,7 +92,7 @@ def apply(
 
     Args:
         model: the model; it is not changed.
-        plan: a plan, a step, a suggestion or a whole list of them.
+        plan: a plan, a step or a list of steps; suggestions, ranks by rule, measured widths.
         inputs: as in `profile`.
         calibration: real inputs, for choosing and for repair.
         repair: bring the model back afterwards where there are calibration data: True for what helps after each step,
@@ -103,17 +104,17 @@ def apply(
     Raises:
         UnknownNameError: the plan names a transformation or a layer that does not exist.
     """
-    return session_of(model).apply(_plan_of(plan), inputs, calibration=calibration, repair=repair)
+    return session_of(model).apply(plan_of(plan), inputs, calibration=calibration, repair=repair)
 
 
-def preview(model: nn.Module, plan: Plan | Step | Suggestion | Suggestions, inputs: Inputs | None = None) -> Comparison:
+def preview(model: nn.Module, plan: Planned, inputs: Inputs | None = None) -> Comparison:
     """Say what a plan would change, layer by layer, without building it: no weight is copied or computed.
 
     The numbers are those of `apply`, to the integer. A step that cannot be done is left out, and a warning says so.
 
     Args:
         model: the model; it is not changed.
-        plan: a plan, a step, a suggestion or a whole list of them.
+        plan: a plan, a step or a list of steps; suggestions, ranks by rule, measured widths.
         inputs: as in `profile`; left out: the call seen last.
 
     Returns:
@@ -129,7 +130,7 @@ def preview(model: nn.Module, plan: Plan | Step | Suggestion | Suggestions, inpu
         >>> preview(torch.nn.Sequential(torch.nn.Linear(16, 16)), step, torch.ones(1, 16)).change.macs
         -192
     """
-    session, wanted = session_of(model), _plan_of(plan)
+    session, wanted = session_of(model), plan_of(plan)
     check_plan(model, wanted)
     options = ProfileOptions(second_opinion=options_for(wanted).second_opinion)
     from effwidgets.transforms.preview import preview as preview_plan
@@ -208,7 +209,7 @@ def reconcile(
 
 
 def report(thing: Shown, path: str | Path) -> Path:
-    """Write a profile, a list of suggestions or a study as one HTML file that needs no network.
+    """Write what has a view (a profile, suggestions, what was applied, a study) as one HTML file without a network.
 
     Returns:
         The path written.
@@ -217,7 +218,9 @@ def report(thing: Shown, path: str | Path) -> Path:
         InputError: none of these, or a file that cannot be written.
     """
     if not isinstance(thing, Shown):
-        raise InputError(f"A profile, suggestions or a study was expected, and {type(thing).__name__} came.")
+        raise InputError(
+            f"A profile, suggestions, what was applied or a study was expected, and {type(thing).__name__} came."
+        )
     page = thing._repr_mimebundle_().get("text/html", "")
     if not isinstance(path, str | Path) or not str(path):
         raise InputError(f"The path is {path!r}; the name of a file was expected, such as 'report.html'.")
@@ -232,16 +235,3 @@ def report(thing: Shown, path: str | Path) -> Path:
     except OSError as error:
         raise InputError(f"{target} could not be written: {error}. Name a file in a folder that there is.") from error
     return target
-
-
-def _plan_of(plan: Plan | Step | Suggestion | Suggestions) -> Plan:
-    match plan:
-        case Plan():
-            return plan
-        case Step():
-            return Plan(steps=(plan,))
-        case Suggestion():
-            return Plan(steps=(plan.step,))
-        case Suggestions():
-            return plan.plan()
-    raise InputError(f"A plan, a step or a suggestion was expected, and {type(plan).__name__} came.")

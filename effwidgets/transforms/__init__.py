@@ -3,7 +3,7 @@
 from effwidgets.transforms.apply import Applied, apply, hypothetical
 from effwidgets.transforms.base import TRANSFORMS, Transform
 from effwidgets.transforms.calibration import Calibration, calibration_of
-from effwidgets.transforms.diff import Difference, diff
+from effwidgets.transforms.diff import diff
 from effwidgets.transforms.exports.export import Written, export
 from effwidgets.transforms.recipes.recipe import load, save
 from effwidgets.transforms.recipes.replay import replay
@@ -13,7 +13,6 @@ __all__ = [
     "TRANSFORMS",
     "Applied",
     "Calibration",
-    "Difference",
     "Transform",
     "Written",
     "apply",

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from torch import nn
 
 from effwidgets.profiling.calls import Call
-from effwidgets.records import Edit, Plan, Profile, Repaired, Skip
+from effwidgets.records import Account, Edit, Json, Plan, Profile, Repaired, Shown, Skip
 from effwidgets.transforms.calibration import Calibration
+from effwidgets.transforms.formats.download import download_bytes
 from effwidgets.transforms.recipes.architecture import Line
 from effwidgets.transforms.taken import Taken
 
@@ -36,7 +37,7 @@ class History:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Applied:
+class Applied(Shown):
     """An edited copy of a model and what was done to it.
 
     Attributes:
@@ -70,6 +71,30 @@ class Applied:
     described: tuple[Profile | None, ...] = ()
     dense: tuple[Line, ...] = ()
     history: History | None = None
+
+    def account(self) -> Account:
+        """Return what was done as a record, without the model: what a notebook shows, and what JSON can keep."""
+        optimizer = optimizer_note(self.new_parameters, self.gone_parameters)
+        coded = any(name == "download_bytes" for edit in self.edits for name, _ in edit.measured)
+        said = {optimizer, *notes_of(self.edits, (), "", self.repaired)}
+        return Account(
+            model=self.profile.model,
+            cost_before=self.before.cost,
+            cost_after=self.profile.cost,
+            memory_before=self.before.memory,
+            memory_after=self.profile.memory,
+            edits=self.edits,
+            skipped=self.skipped,
+            seconds=self.seconds,
+            repaired=self.repaired,
+            optimizer=optimizer,
+            notes=tuple(note for note in self.notes if note not in said),
+            download_bytes=download_bytes(self.profile, self.edits) if coded else None,
+            origin=self.profile.origin,
+        )
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> Json:
+        return self.account()._repr_mimebundle_(include, exclude)
 
     def __repr__(self) -> str:
         undone = f", {len(self.skipped)} skipped" if self.skipped else ""

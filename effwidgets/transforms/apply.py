@@ -22,8 +22,7 @@ from effwidgets.transforms.factorize.whitening import fitted_layers, prepared
 from effwidgets.transforms.hypothetical import LEFT_OUT, hypothetical
 from effwidgets.transforms.plans import check_plan, options_for
 from effwidgets.transforms.recipes.architecture import architecture_of
-from effwidgets.transforms.repair import STEPS
-from effwidgets.transforms.repair import repair as repair_model
+from effwidgets.transforms.repair import STEPS, Stages
 from effwidgets.transforms.sound import check_calibration
 from effwidgets.transforms.verify import Reference, sound_reference
 from effwidgets.transforms.work import Work
@@ -56,7 +55,8 @@ def apply(  # noqa: PLR0913  the verb of the package: each has a plain meaning, 
             repair works with all.
         repair: bring the model back afterwards, without labels, where there are calibration data: True for what helps
             after each edit (its transformation's ``repairs``), False for nothing, or names: "least_squares", "bias",
-            "batch_norm".
+            "batch_norm". It comes after the steps that change shapes, before those that change how numbers are kept,
+            and at the end.
         check: called between the steps; what it raises ends the work.
         known: the profile of ``model`` with ``inputs``, with groups, where it is at hand.
 
@@ -79,14 +79,13 @@ def apply(  # noqa: PLR0913  the verb of the package: each has a plain meaning, 
     description = Description(before, lambda now: profile(now, call, options=options))
     work = Work(private_copy(model), call, data, description, reference)
     first = dict(work.model.named_parameters())
+    stages = Stages(original=model, data=data, steps=techniques, check=check)
     with torch.inference_mode(mode=False):  # what is made inside of that mode could not be trained
         with prepared(model, fitted_layers(plan), data):
-            work.carry_out(plan, before, check or _never)
+            work.carry_out(plan, before, check or _never, mend=lambda: stages.mend(work.model, work.edits))
         if check:
             check()
-        repaired = None
-        if data and work.edits and (techniques is None or techniques):
-            repaired = repair_model(work.model, model, work.edits, data, steps=techniques, check=check)
+        stages.mend(work.model, work.edits)
     after = profile(work.model, call, options=ProfileOptions(groups=False, origin=before.origin))
     new, gone = parameters_changed(first, work.model)
     return Applied(
@@ -97,10 +96,10 @@ def apply(  # noqa: PLR0913  the verb of the package: each has a plain meaning, 
         edits=work.edits,
         skipped=work.skipped,
         seconds=time.perf_counter() - started,
-        notes=notes_of(work.edits, work.notes, optimizer_note(new, gone), repaired),
+        notes=notes_of(work.edits, work.notes, optimizer_note(new, gone), stages.repaired),
         new_parameters=new,
         gone_parameters=gone,
-        repaired=repaired,
+        repaired=stages.repaired,
         described=tuple(made.read for made in work.made.values()),
         dense=architecture_of(model),
         history=History(

@@ -14,7 +14,7 @@ import torch
 from effwidgets.errors import InputError
 from effwidgets.profiling.calls import Call, Inputs, as_call
 from effwidgets.profiling.dice import Dice
-from effwidgets.transforms.matching import match, matches
+from effwidgets.transforms.matching import match, matches, misfit, with_tensors
 from effwidgets.transforms.trial import quiet_random
 
 __all__ = ["Calibration", "How", "calibration_of"]
@@ -41,6 +41,7 @@ def calibration_of(
         data: None; a `Calibration`; one batch (a tensor, a mapping of keyword inputs, a tokenizer's batch, a `Call`,
             with ``like`` a tuple of inputs and labels); or batches one after the other (a list, a generator, a
             ``DataLoader``). Reading a loader that shuffles takes no numbers from torch's generators nor from its own.
+            Arrays of numpy stand for tensors.
         like: what the model is called with. It decides which tensors of a batch are inputs, by names, kinds and shapes
             (see `match`). Without it a pair is ``(inputs, labels)``.
         how: makes inputs of a batch where that cannot be guessed: ``how=lambda batch: batch["image"]``.
@@ -50,7 +51,7 @@ def calibration_of(
         The batches, or None where there are no data.
 
     Raises:
-        InputError: none of these, an iterable without a batch, or a batch that the model does not take.
+        InputError: none of these, an iterable without a batch or that fails, or a batch that the model does not take.
 
     >>> loader = [(torch.zeros(4, 3), torch.zeros(4, 2), torch.ones(4, dtype=torch.long))]
     >>> calibration_of(loader, like=Call((torch.zeros(1, 3), torch.zeros(1, 2)))).batches
@@ -60,13 +61,13 @@ def calibration_of(
         return data
     if limit < 1:
         raise InputError(f"limit is {limit}; at least one batch is needed.")
+    data = with_tensors(data)
     one = isinstance(data, torch.Tensor | Call) or _named(data)
-    if one or (like is not None and how is None and _is_one(data, like)):
+    if one or (like is not None and _is_one(data, like, how)):
         return Calibration(batches=(_called(data, like, how),))
     if not isinstance(data, Iterable):
         raise InputError(_no_data(data))
-    with _random_kept(data):
-        items = list(itertools.islice(iter(data), limit))
+    items = _read(data, limit)
     if not items:
         raise InputError(f"The calibration data ({type(data).__name__}) holds no batch; give at least one.")
     return Calibration(batches=tuple(_called(item, like, how) for item in items))
@@ -76,14 +77,33 @@ def _named(data: object) -> bool:
     return isinstance(data, Mapping) or (hasattr(data, "keys") and hasattr(data, "__getitem__"))
 
 
-def _is_one(data: object, like: Call) -> bool:
+def _read(data: Iterable[object], limit: int) -> list[object]:
+    found: list[object] = []
+    try:
+        with _random_kept(data):
+            found.extend(itertools.islice(iter(data), limit))
+    except Exception as error:  # the caller's data set
+        what = f"The calibration data ({type(data).__name__}) failed after {len(found)} batches"
+        raise InputError(f"{what} with {type(error).__name__}: {error}") from error
+    return found
+
+
+def _is_one(data: object, like: Call, how: How | None) -> bool:
     # Whether a list or a tuple is a batch and not several of them.
     if not isinstance(data, list | tuple) or not data:
         return False
-    return matches(data, like) and not all(matches(item, like) for item in data)
+
+    def taken(batch: object) -> bool:
+        try:
+            return matches(batch if how is None else how(batch), like)
+        except Exception:  # noqa: BLE001  the caller's function, given what it may not be meant for
+            return False
+
+    return taken(data) and not all(taken(item) for item in data)
 
 
 def _called(item: object, like: Call | None, how: How | None) -> Call:
+    item = with_tensors(item)
     if how is not None:
         try:
             item = how(item)
@@ -91,7 +111,10 @@ def _called(item: object, like: Call | None, how: How | None) -> Call:
             kind = type(item).__name__
             message = f"how failed with {type(error).__name__}: {error}. It was given a batch, a {kind}."
             raise InputError(message) from error
-        return as_call(cast("Inputs", item))
+        made = as_call(cast("Inputs", with_tensors(item)))
+        if like is not None and not matches(made, like):
+            raise InputError(f"What how makes of a batch does not fit. {misfit(made, like)}")
+        return made
     if isinstance(item, Call):
         return item
     if like is not None:

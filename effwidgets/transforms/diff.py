@@ -4,78 +4,16 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal
 
 from torch import nn
 
 from effwidgets.errors import InputError
-from effwidgets.records import Record
+from effwidgets.records import Difference, DiffLine
 from effwidgets.transforms.applied import Applied
-from effwidgets.units import count_text, shape_text
+from effwidgets.units import shape_text
 
-__all__ = ["DiffLine", "Difference", "diff"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DiffLine(Record):
-    """One module in one of two trees.
-
-    Attributes:
-        sign: "-" in the first tree only, "+" in the second only, " " in both and shown for the surroundings.
-        layer: dotted path; "" is the model itself.
-        text: its class and what it is set to.
-        params: entries of the parameters that it holds itself.
-        shapes: those of its parameters, in words.
-    """
-
-    sign: Literal["-", "+", " "]
-    layer: str
-    text: str
-    params: int
-    shapes: str
-
-    def __str__(self) -> str:
-        held = f"  # {self.shapes}" if self.shapes else ""
-        return f"{self.sign} {self.layer or '(the model)'}: {self.text}{held}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Difference(Record):
-    """What changed from one module tree to another; ``print`` it to read it, in a notebook it shows itself.
-
-    Attributes:
-        before: class name of the first model.
-        after: class name of the second.
-        lines: the modules that differ, in the order of the trees.
-        params_before: entries of all parameters, each counted once.
-        params_after: the same of the second.
-    """
-
-    before: str
-    after: str
-    lines: tuple[DiffLine, ...]
-    params_before: int
-    params_after: int
-
-    def __len__(self) -> int:
-        return len(self.lines)
-
-    def __repr__(self) -> str:
-        gone, come = (sum(line.sign == sign for line in self.lines) for sign in "-+")
-        return f"Difference({self.before}: {gone} modules gone, {come} come, {self._sizes()})"
-
-    def __str__(self) -> str:
-        head = f"--- {self.before}\n+++ {self.after}\n@@ {self._sizes()} @@\n"
-        return head + "\n".join(map(str, self.lines)) if self.lines else f"{head}  no module differs"
-
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        """Show the text in a notebook, as it is."""
-        del include, exclude
-        return {"text/plain": str(self)}
-
-    def _sizes(self) -> str:
-        return f"{count_text(self.params_before)} -> {count_text(self.params_after)} params"
+__all__ = ["diff"]
 
 
 def diff(before: nn.Module | Applied, after: nn.Module | Applied) -> Difference:

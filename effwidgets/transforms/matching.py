@@ -12,10 +12,11 @@ from torch import Tensor
 from effwidgets.errors import InputError
 from effwidgets.profiling.calls import Call, map_tensors, tensors_in
 
-__all__ = ["match", "matches"]
+__all__ = ["match", "matches", "misfit", "with_tensors"]
 
 _Path: TypeAlias = str | None
 _HOW = "or say how a batch becomes inputs: how=lambda batch: batch[0]"
+_ASIDE = frozenset({"attention_mask", "token_type_ids", "label", "labels", "target", "targets", "y", "index", "id"})
 
 
 def match(batch: object, like: Call) -> Call:
@@ -36,7 +37,7 @@ def match(batch: object, like: Call) -> Call:
     places = [tensor for _, tensor in _places(like)]
     found = _found(batch, like)
     if found is None:
-        raise InputError(_misfit(batch, like))
+        raise InputError(misfit(batch, like))
     filled = iter(
         tensor.to(device=place.device, dtype=place.dtype if place.is_floating_point() else None)
         for place, tensor in zip(places, found, strict=True)
@@ -115,7 +116,11 @@ def _entries(batch: object) -> Iterator[Tensor]:
         yield batch
         return
     held = _mapping(batch)
-    for value in held.values() if held is not None else batch if isinstance(batch, list | tuple) else ():
+    if held is not None:  # what is hardly ever the first input comes last
+        inside = [held[name] for name in sorted(held, key=lambda name: str(name).lower() in _ASIDE)]
+    else:
+        inside = list(batch) if isinstance(batch, list | tuple) else []
+    for value in inside:
         yield from _entries(value)
 
 
@@ -129,7 +134,22 @@ def _chosen(entries: Sequence[Tensor], places: Sequence[Tensor]) -> list[Tensor]
         found = [next((entry for entry in rest if _fits(entry, place, strictness)), None) for place in places]
         if all(entry is not None for entry in found):
             return [entry for entry in found if entry is not None]
+        if strictness:
+            swapped = _in_any_order(entries, places)
+            if swapped is not None:
+                return swapped
     return None
+
+
+def _in_any_order(entries: Sequence[Tensor], places: Sequence[Tensor]) -> list[Tensor] | None:
+    # Each place with the first entry of its sizes that is left over.
+    left, found = list(entries), []
+    for place in places:
+        at = next((number for number, entry in enumerate(left) if _fits(entry, place, 1)), None)
+        if at is None:
+            return None
+        found.append(left.pop(at))
+    return found
 
 
 def _fits(entry: Tensor, place: Tensor, strictness: int) -> bool:
@@ -146,7 +166,29 @@ def _kind(tensor: Tensor) -> str:
     return "bool" if tensor.dtype is torch.bool else "whole"
 
 
-def _misfit(batch: object, like: Call) -> str:
+def with_tensors(batch: object) -> object:
+    """Return ``batch`` with tensors for the arrays of numpy in it, as far as torch has their kind of numbers.
+
+    >>> import numpy
+    >>> with_tensors((numpy.zeros(2), 3))
+    (tensor([0., 0.], dtype=torch.float64), 3)
+    """
+    if isinstance(batch, Tensor):
+        return batch
+    if hasattr(batch, "__array_interface__"):
+        try:
+            return torch.tensor(batch)
+        except (TypeError, ValueError):  # texts, objects, dates
+            return batch
+    if type(batch) in (list, tuple) and isinstance(batch, list | tuple):
+        return type(batch)([with_tensors(value) for value in batch])
+    if type(batch) is dict:
+        return {name: with_tensors(value) for name, value in batch.items()}
+    return batch
+
+
+def misfit(batch: object, like: Call) -> str:
+    """Say what came and what is taken."""
     places = list(_places(like))
     taken = ", ".join(f"{name}: {_text(tensor)}" if name else _text(tensor) for name, tensor in places)
     names = dict(_named(batch))
@@ -158,6 +200,8 @@ def _misfit(batch: object, like: Call) -> str:
         hint = " These look like single samples: wrap them in torch.utils.data.DataLoader(..., batch_size=32)."
     elif _chosen([entry.float() for entry in _entries(batch)], [tensor.float() for _, tensor in places]) is not None:
         hint = " The shapes fit and the kinds of numbers do not: convert them first."
+    if isinstance(batch, Call):
+        batch = (*batch.args, dict(batch.kwargs)) if batch.kwargs else batch.args
     came = f"A calibration batch is {_described(batch)}; the model takes {taken}."
     return f"{came}{hint} Give batches of such inputs, {_HOW}."
 

@@ -32,7 +32,7 @@ class Moments:
             groups the first of two further sizes: ``(groups, d, d)``. A transposed convolution is looked at as the
             plain one that it equals (see `rows.weight_matrix`).
         mean: of the rows, ``(d,)`` or ``(groups, d)``.
-        rows: how many rows were added up; ``gram / rows`` is the mean.
+        rows: how many rows were added up; ``gram / rows`` is the mean. Rows with infinite entries or NaN are left out.
     """
 
     gram: Tensor
@@ -133,14 +133,16 @@ class _Sums:
     def add(self, seen: Seen) -> None:
         places = choose_places(seen.module, seen.output, self._limit, seed=self._rows)
         for part in places.split(max(1, _CHUNK // self._sum.numel())):
-            rows = rows_in(seen.module, seen.value, part).transpose(0, 1)
+            found = rows_in(seen.module, seen.value, part)
+            good = found.isfinite().flatten(1).all(1)
+            rows = (found if bool(good.all()) else found[good]).transpose(0, 1)
             self._gram.baddbmm_(rows.transpose(1, 2), rows)
             self._sum += rows.sum(1)
             self._rows += rows.shape[1]
 
     def moments(self) -> Moments:
         plain = self._gram.shape[0] == 1
-        mean = self._sum / self._rows
+        mean = self._sum / max(1, self._rows)
         return Moments(gram=self._gram[0] if plain else self._gram, mean=mean[0] if plain else mean, rows=self._rows)
 
 

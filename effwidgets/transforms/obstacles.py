@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from torch import nn
 
 from effwidgets.records import LayerProfile, Profile
 
-__all__ = ["FLOATS", "RECURRENT_KINDS", "Obstacles", "bare_kind", "raw_obstacle"]
+__all__ = ["FLOATS", "RECURRENT_KINDS", "Obstacles", "bare_kind", "raw_obstacle", "unplain"]
 
 FLOATS = frozenset({"float64", "float32", "float16", "bfloat16"})
 RECURRENT_KINDS = frozenset({"RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell"})
@@ -33,6 +35,20 @@ def bare_kind(layer: LayerProfile) -> str:
     return "Linear" if kind == "NonDynamicallyQuantizableLinear" else kind
 
 
+def unplain(names: Collection[str]) -> str:
+    """Say what was made of a layer's weight, and how it becomes plain, where it holds ``names`` and no weight.
+
+    >>> unplain(["bias", "weight_mask", "weight_orig"])
+    'its weight is masked; make it plain first (torch.nn.utils.prune.remove)'
+    """
+    if "weight_orig" in names and "weight_mask" in names:
+        return "its weight is masked; make it plain first (torch.nn.utils.prune.remove)"
+    if "weight_g" in names and "weight_v" in names:
+        return "its weight is normalised; make it plain first (torch.nn.utils.remove_weight_norm)"
+    held = ", ".join(sorted(names)) or "no tensor"
+    return f"its weight is not a plain parameter: it holds {held}"
+
+
 def raw_obstacle(layer: LayerProfile) -> str | None:
     """Say why a layer that holds matrices but no plain weight is left alone; None for every other layer."""
     if layer.kind in RECURRENT_KINDS:
@@ -41,8 +57,8 @@ def raw_obstacle(layer: LayerProfile) -> str | None:
         return "its query, key and value projections are one raw parameter, not a Linear"
     if layer.kind in _OTHERWISE:
         return _OTHERWISE[layer.kind]
-    weight = layer.tensor("weight")
-    if weight and len(weight.shape) > 1 and layer.self_cost.macs and not hasattr(nn, bare_kind(layer)):
+    matrix = any(tensor.kind == "parameter" and len(tensor.shape) > 1 for tensor in layer.tensors)
+    if matrix and layer.self_cost.macs and not hasattr(nn, bare_kind(layer)):
         return f"its class, {layer.kind}, is not one of torch.nn's: what its forward does with its weight is not known"
     return None
 
@@ -74,8 +90,7 @@ class Obstacles:
     def _held(self, layer: LayerProfile) -> str | None:
         names = {tensor.name for tensor in layer.tensors}
         if "weight" not in names:
-            held = ", ".join(sorted(names)) or "no tensor"
-            return f"its weight is not a plain parameter (it holds {held}): masked, normalised or replaced"
+            return unplain(names)
         if names - {"weight", "bias"}:
             return f"it holds {', '.join(sorted(names - {'weight', 'bias'}))} beside weight and bias"
         for tensor in layer.tensors:

@@ -43,9 +43,12 @@ def _below(layer: str, earlier: str) -> bool:
 
 
 def options_for(plan: Plan) -> ProfileOptions:
-    """Return how a model is profiled for ``plan``: with a second opinion where channels are removed by groups."""
+    """Return how a model is profiled for ``plan``: with a second opinion where channels are removed by groups.
+
+    What stands between modules is always asked for: what edits do to it is foreseen.
+    """
     groups = any("groups" in reads_of(TRANSFORMS[step.transform]) for step in plan)
-    return ProfileOptions(groups=groups, second_opinion=groups)
+    return ProfileOptions(groups=groups, seams=True, second_opinion=groups)
 
 
 def check_order(step: Step, transform: Transform, profile: Profile, edits: Sequence[Edit]) -> None:

@@ -7,7 +7,8 @@ the edited layers; all that it left alone is not kept a second time.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -20,6 +21,7 @@ __all__ = ["Copies", "Own", "Taken", "Whole", "copies_of", "put_back", "taken_be
 _PLAIN: Final = (type(None), bool, int, float, str, tuple)
 _STORES: Final = ("_parameters", "_buffers")
 _PASSING: Final = ("training", "_compiled_call_impl")  # set by a mode, and left out by `share`
+_COPIED: Final = frozenset({dict, OrderedDict, set, list})
 _ABSENT: Final = ...  # the edit has brought it; a value that a copy leaves as it is
 
 
@@ -72,15 +74,20 @@ def _alike(old: nn.Module, new: nn.Module) -> bool:
 
 
 def _own(old: nn.Module, new: nn.Module) -> Iterator[tuple[str, str, Any]]:
+    says, now = vars(old), vars(new)
     for store in _STORES:
-        held, now = getattr(old, store), getattr(new, store)
-        for name in {**held, **now}:
-            if held.get(name, _ABSENT) is not now.get(name, _ABSENT):
-                yield store, name, held.get(name, _ABSENT)
-    said, says = ({name: value for name, value in vars(net).items() if _plain(name, value)} for net in (old, new))
-    for name in {**said, **says}:
-        if said.get(name, _ABSENT) != says.get(name, _ABSENT):
-            yield "", name, said.get(name, _ABSENT)
+        yield from ((store, name, held) for name, held in _moved(says[store], now[store]))
+    for name, held in _moved(says, now):
+        said, other = (value if _plain(name, value) else _ABSENT for value in (held, now.get(name, _ABSENT)))
+        if said != other:
+            yield "", name, said
+
+
+def _moved(held: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    # What stood in `held` and is another object in `now`, or not there. What `share` copies itself is none of it.
+    gone = [(name, value) for name, value in held.items() if now.get(name, _ABSENT) is not value]
+    come = [(name, _ABSENT) for name in now if name not in held]
+    return [(name, value) for name, value in gone + come if value.__class__ not in _COPIED]
 
 
 def _plain(name: str, value: object) -> bool:

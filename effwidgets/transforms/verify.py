@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,18 @@ from effwidgets.transforms.sound import check_answers, check_real, what_failed
 from effwidgets.transforms.trial import answer, stand_in
 from effwidgets.units import shape_text
 
-__all__ = ["Done", "Reference", "look_at", "reference_of", "sound_reference", "tolerance", "verify", "verify_together"]
+__all__ = [
+    "Done",
+    "Reference",
+    "compare_together",
+    "look_at",
+    "reference_of",
+    "sound_reference",
+    "still_learns",
+    "tolerance",
+    "verify",
+    "verify_together",
+]
 
 # Relative, on the norm of an output. Ten thousand roundings of float32: a deep network adds up a few hundred of them,
 # and the least wrongness worth catching, one of a thousand channels, is 30 times larger.
@@ -63,9 +74,7 @@ def verify_together(
 ) -> Reference:
     """Check ``model``, which is ``original`` after edits that have nothing in common.
 
-    In evaluation mode, on stand-ins: the new parameters are finite, ties hold, the forward runs, the answers have
-    the same kinds and shapes and no new infinities, gradients reach what they reached before and the new parameters,
-    and the answers equal those of the witness, ``original`` as all transformations change it for comparison.
+    What `compare_together` does, and gradients reach what they reached before and the new parameters.
 
     Args:
         done: the transformations and what they did.
@@ -76,6 +85,22 @@ def verify_together(
 
     Returns:
         what ``model`` answers; with a note where a transformation for inference cut gradients off.
+
+    Raises:
+        VerifyError: what is wrong, and where.
+    """
+    found = compare_together(done, model, original=original, call=call, before=before)
+    return replace(found, notes=_gradients(done, model, original, call))
+
+
+def compare_together(
+    done: Sequence[Done], model: nn.Module, *, original: nn.Module, call: Call, before: Reference
+) -> Reference:
+    """Check the answers of ``model``, which is ``original`` after edits that have nothing in common; see above.
+
+    In evaluation mode, on stand-ins: the new parameters are finite, ties hold, the forward runs, the answers have
+    the same kinds and shapes and no new infinities, and they equal those of the witness, ``original`` as all
+    transformations change it for comparison.
 
     Raises:
         VerifyError: what is wrong, and where.
@@ -93,8 +118,20 @@ def verify_together(
     right = _witnessed(done, model, original, call)
     allowed = max(before.coarsest, after.coarsest, *(getattr(transform, "tolerance", 0.0) for transform, _ in done))
     _same_values((after.answers, right, before.answers), allowed, where)
-    notes = _gradients(done, model, original, call)
-    return Reference(answers=after.answers, coarsest=after.coarsest, notes=notes)
+    return after
+
+
+def still_learns(model: nn.Module, original: nn.Module, call: Call) -> bool:
+    """Say whether gradients reach all of ``model`` but what they did not reach in ``original`` either.
+
+    One look for any number of edits. Where it says no, `verify_together` tells after each edit which one it was, and
+    whether it is a fault.
+    """
+    lost = unreached(model, call)
+    if not lost:
+        return True
+    never = {id(parameter) for parameter in unreached(original, call).values()}
+    return all(id(parameter) in never for parameter in lost.values())
 
 
 def reference_of(original: nn.Module, call: Call) -> tuple[list[Tensor], float]:

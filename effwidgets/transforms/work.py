@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from effwidgets.transforms.places import Place, clash, touched_by
 from effwidgets.transforms.plans import check_order, skip_of
 from effwidgets.transforms.taken import Taken, taken_between
 from effwidgets.transforms.trial import answers_of, apart
-from effwidgets.transforms.verify import Reference, verify_together
+from effwidgets.transforms.verify import Reference, compare_together, look_at, still_learns, verify_together
 from effwidgets.transforms.waves import waves_of
 
 __all__ = ["Made", "Work"]
@@ -39,9 +40,10 @@ class Work:
     """A private copy of a model and what was done to it so far.
 
     Steps are done in waves (`waves_of`). A wave is looked at once, when all its steps are done: one forward of the
-    edited model, one of the model before it as all the witnesses change it, one for the gradients. The answers are what
-    the next wave starts from. A wave that fails is undone and done again in halves, down to the steps that fail alone:
-    only these are left out.
+    edited model, one of the model before it as all the witnesses change it. The answers are what the next wave starts
+    from. A wave that fails is undone and done again in halves, down to the steps that fail alone: only these are left
+    out. Gradients are looked at when all waves are done. Only where one is lost these are done again from the start,
+    and looked at for gradients one by one, as they are where a step for inference may cut them off.
 
     Args:
         model: the copy.
@@ -67,6 +69,7 @@ class Work:
         self._before = before
         self._made: dict[int, Made] = {}
         self._skipped: dict[int, Skip] = {}
+        self._gradients = True
 
     @property
     def made(self) -> dict[int, Made]:
@@ -83,10 +86,34 @@ class Work:
         """The steps that were left out, in the order of the plan."""
         return tuple(self._skipped[number] for number in sorted(self._skipped))
 
-    def carry_out(self, plan: Plan, known: Profile, check: Callable[[], None]) -> None:
-        """Do the steps of ``plan``; ``check`` is called before each, and what it raises ends the work."""
-        for wave in waves_of(plan, known):
-            self._together(wave, plan.steps, check)
+    def carry_out(
+        self, plan: Plan, known: Profile, check: Callable[[], None], *, mend: Callable[[], None] | None = None
+    ) -> None:
+        """Do the steps of ``plan``; ``check`` is called before each, and what it raises ends the work.
+
+        ``mend`` is called when the last step that changes shapes is done and one that does not comes next: it may give
+        the model new values.
+        """
+        shaped = False
+        for shaping, waves in itertools.groupby(waves_of(plan, known), lambda wave: _shaping(plan.steps[wave[0]])):
+            if mend is not None and shaped and not shaping and self._made:
+                mend()
+                self._before = look_at(self.model, self._call)
+            shaped = shaping
+            self._in_turn(list(waves), plan.steps, check)
+
+    def _in_turn(self, waves: Sequence[Sequence[int]], steps: Sequence[Step], check: Callable[[], None]) -> None:
+        self._gradients = len(waves) == 1 or any(_cuts(steps[number]) for wave in waves for number in wave)
+        start, description, before = share(self.model), self._description.copy(), self._before
+        made, skipped, notes = dict(self._made), dict(self._skipped), self.notes
+        for wave in waves:
+            self._together(wave, steps, check)
+        if self._gradients or len(self._made) == len(made) or still_learns(self.model, start, self._call):
+            return
+        self.model, self._description, self._before, self._gradients = start, description, before, True
+        self._made, self._skipped, self.notes = made, skipped, notes
+        for wave in waves:
+            self._together(wave, steps, check)
 
     def _together(self, wave: Sequence[int], steps: Sequence[Step], check: Callable[[], None]) -> None:
         start, description = share(self.model), self._description.copy()
@@ -149,7 +176,8 @@ class Work:
                 raise TransformError(f"{edit.step} changes layers that another step of the same wave changes.")
             touched |= mine
         done = [(TRANSFORMS[edit.step.transform], edit) for edit in edits]
-        return verify_together(done, self.model, original=start, call=self._call, before=self._before)
+        look = verify_together if self._gradients else compare_together
+        return look(done, self.model, original=start, call=self._call, before=self._before)
 
     def _measured(self, edit: Edit, before: nn.Module) -> Edit:
         if self._calibration is None:
@@ -165,3 +193,11 @@ class Work:
 
     def _skip(self, number: int, step: Step, error: Exception) -> None:
         self._skipped[number] = skip_of(step, error, self.edits)
+
+
+def _shaping(step: Step) -> bool:
+    return TRANSFORMS[step.transform].phase == "structure"
+
+
+def _cuts(step: Step) -> bool:
+    return bool(getattr(TRANSFORMS[step.transform], "inference_only", False))

@@ -44,9 +44,14 @@ def _head(technique: Technique) -> str:
     return f"{technique.family}, {technique.phase}; exact: {exact}"
 
 
+def _count(record: Sites) -> str:
+    sites, skips = len(record.sites), len(record.skips)
+    return f"{sites:,} site{'s' * (sites != 1)}, {skips:,} place{'s' * (skips != 1)} left alone"
+
+
 def draw_text(record: Sites) -> str:
     """Write one paragraph for each technique: its sites with their settings, then its skips by reason."""
-    lines = [f"{plain(clip(record.model))}: {len(record.sites):,} sites, {len(record.skips):,} places left alone"]
+    lines = [f"{plain(clip(record.model))}: {_count(record)}"]
     for technique in record.techniques:
         sites = [site for site in record.sites if site.transform == technique.name]
         skips = [skip for skip in record.skips if skip.transform == technique.name]
@@ -75,7 +80,7 @@ def _grouped(skips: list[Skip]) -> Iterator[tuple[str, str]]:
 def draw_html(record: Sites) -> str:
     """Return the same as static HTML, each technique folded."""
     title = tag("b", record.model) + tag("span", "where each technique applies", "q")
-    header = f"<header>{title}{tag('span', f'{len(record.sites):,} sites', 'q')}</header>"
+    header = f"<header>{title}{tag('span', _count(record), 'q')}</header>"
     sections = (_section(technique, record) for technique in record.techniques)
     return card(
         [header, *sections], view="sites", origin=record.origin, label=f"Where each technique applies to {record.model}"

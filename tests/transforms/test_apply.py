@@ -85,6 +85,7 @@ def test_an_interrupt_inside_a_step_leaves_the_model_alone(model, image, monkeyp
         raise KeyboardInterrupt
 
     monkeypatch.setattr(work_module, "verify_together", interrupted)
+    monkeypatch.setattr(work_module, "compare_together", interrupted)
     with pytest.raises(KeyboardInterrupt):
         apply(model, PLAN, image)
     assert before.differences(state_of(model)) == []

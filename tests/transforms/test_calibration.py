@@ -126,3 +126,36 @@ def test_on_another_thread_the_generators_of_the_process_are_not_touched():
         found = pool.submit(calibration_of, loader).result()
     assert torch.equal(torch.get_rng_state(), state)
     assert sorted(torch.cat([batch.args[0] for batch in found.batches]).flatten().tolist()) == list(range(64))
+
+
+def test_arrays_of_numpy_stand_for_tensors():
+    numpy = pytest.importorskip("numpy")
+    rows = numpy.ones((8, 5))
+    like = Call((torch.zeros(2, 5),))
+    for data in (rows, [rows], [(rows, numpy.arange(8))], {"x": rows}):
+        (batch,) = calibration_of(data, like=like).batches
+        assert torch.equal(batch.args[0], torch.ones(8, 5))  # in the precision of the model's inputs
+    with pytest.raises(InputError, match="ndarray"):
+        calibration_of(numpy.array(["a", "b"]), like=like)
+
+
+def test_how_is_asked_once_where_the_data_are_one_pair():
+    pair, like = (torch.rand(8, 5), torch.arange(8)), Call((torch.zeros(2, 5),))
+    (batch,) = calibration_of(pair, like=like, how=lambda batch: batch[0]).batches
+    assert batch.args[0] is pair[0]
+    assert len(calibration_of([pair, pair], like=like, how=lambda batch: batch[0]).batches) == 2
+
+
+def test_what_how_makes_must_fit_the_model():
+    pair, like = (torch.rand(8, 5), torch.arange(8)), Call((torch.zeros(2, 5),))
+    with pytest.raises(InputError, match=r"What how makes of a batch does not fit.*int64 8.*takes float32 2 × 5"):
+        calibration_of([pair], like=like, how=lambda batch: batch[1])
+
+
+def test_data_that_fail_while_they_are_read_say_so():
+    def broken():
+        yield torch.zeros(2, 5)
+        raise OSError("the disk is gone")
+
+    with pytest.raises(InputError, match=r"\(generator\) failed after 1 batches with OSError: the disk is gone"):
+        calibration_of(broken(), like=Call((torch.zeros(2, 5),)))

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from effwidgets.errors import InputError
-from effwidgets.records import Plan, Step, settings
+from effwidgets.records import Difference, Plan, Step, settings
 from effwidgets.transforms.apply import apply
-from effwidgets.transforms.diff import Difference, diff
+from effwidgets.transforms.diff import diff
 
 
 def model() -> nn.Module:
@@ -30,7 +30,7 @@ def test_a_layer_that_was_split_goes_and_its_factors_come():
         "+ 3.0: Linear(in_features=128, out_features=4, bias=False)  # weight 4 × 128",
         "+ 3.1: Linear(in_features=4, out_features=10, bias=True)  # weight 10 × 4, bias 10",
     ]
-    assert repr(found) == "Difference(Sequential: 1 modules gone, 2 come, 1.51 k -> 786 params)"
+    assert repr(found) == "Difference(Sequential: 1 module gone, 2 come, 1.51 k -> 786 params)"
     assert [line.params for line in found.lines] == [1290, 512, 50]
 
 

@@ -99,3 +99,15 @@ def test_what_does_not_fit_is_said(form):
     with pytest.raises(InputError, match=message):
         match(batch, like)
     assert not matches(batch, like)
+
+
+def test_inputs_in_another_order_are_told_by_their_sizes():
+    like = Call((torch.zeros(2, 5), torch.zeros(2, 7)))
+    found = match((torch.zeros(8, 7), torch.ones(8, 5), LABELS), like)
+    assert [tuple(tensor.shape) for tensor in tensors_in(found)] == [(8, 5), (8, 7)]
+
+
+@pytest.mark.parametrize("aside", ["attention_mask", "labels"])
+def test_masks_and_labels_are_not_taken_for_words_that_come_after_them(aside):
+    found = match({aside: MASK, "input_ids": WORDS}, Call((WORDS[:1],)))
+    assert torch.equal(found.args[0], WORDS)

@@ -110,3 +110,14 @@ def test_what_is_no_linear_layer_is_said():
         input_moments(model, ["0"], data((5, 3)))
     with pytest.raises(UnknownNameError, match="'1'"):
         input_moments(model, ["1"], data((5, 3)))
+
+
+def test_rows_that_are_not_numbers_are_left_out():
+    rows = torch.randn(8, 3, generator=torch.Generator().manual_seed(0))
+    spoiled = torch.cat([rows, torch.tensor([[0.0, torch.nan, 0.0], [torch.inf, 0.0, 0.0]])])
+    found = input_moments(nn.Sequential(nn.Linear(3, 4)), ["0"], Calibration(batches=(Call((spoiled,)),)))["0"]
+    assert found.rows == 8
+    assert torch.allclose(found.gram, rows.double().T @ rows.double())
+    nothing = input_moments(nn.Sequential(nn.Linear(3, 4)), ["0"], Calibration(batches=(Call((spoiled[8:],)),)))["0"]
+    assert nothing.rows == 0
+    assert not nothing.gram.any()

@@ -45,13 +45,16 @@ INTERLEAVED = Plan(
 def looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many edits were looked at each time."""
     found: list[int] = []
-    real = work.verify_together
 
-    def counted(done, *args, **kwargs):
-        found.append(len(done))
-        return real(done, *args, **kwargs)
+    def counting(real):
+        def counted(done, *args, **kwargs):
+            found.append(len(done))
+            return real(done, *args, **kwargs)
 
-    monkeypatch.setattr(work, "verify_together", counted)
+        return counted
+
+    for name in ("verify_together", "compare_together"):
+        monkeypatch.setattr(work, name, counting(getattr(work, name)))
     return found
 
 
@@ -143,6 +146,59 @@ def test_waves_give_what_the_steps_give_one_after_the_other(looks: list[int]):
     assert applied.model.state_dict().keys() == one.state_dict().keys()
     for name, tensor in applied.model.state_dict().items():
         assert torch.equal(tensor, one.state_dict()[name]), name
+
+
+@pytest.fixture
+def gradient_looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How often gradients were looked for."""
+    found: list[int] = []
+    for name in ("gradients", "verify"):
+        module = importlib.import_module(f"effwidgets.transforms.{name}")
+        real = module.unreached
+        monkeypatch.setattr(module, "unreached", lambda *args, real=real: found.append(0) or real(*args))
+    return found
+
+
+def test_gradients_are_looked_at_once_for_all_waves(gradient_looks: list[int]):
+    found = specimen("residual")
+    assert not apply(found.build(), INTERLEAVED, found.inputs()).skipped
+    assert len(gradient_looks) == 1
+
+
+@pytest.fixture
+def cutting() -> Iterator[Callable[[str], Step]]:
+    """A technique whose answers are right and whose factors no gradient passes."""
+
+    class Cut(nn.Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x).detach()
+
+    class Cutting(LowRank):
+        name = "cutting_for_test"
+
+        def fit(self, model, original, edit, calibration):
+            edit = super().fit(model, original, edit, calibration)
+            layer = edit.step.layers[0]
+            setattr(model, layer, Cut(*getattr(model, layer)))
+            return edit
+
+    TRANSFORMS.add("cutting_for_test", Cutting())
+    yield lambda layer: step("cutting_for_test", layer, rank=2)
+    TRANSFORMS.remove("cutting_for_test")
+
+
+@pytest.mark.parametrize("place", [0, 1, 2, 3])
+def test_the_step_that_cuts_gradients_off_is_left_out_alone_in_a_plan_of_several_waves(place, cutting):
+    steps = [low_rank("a"), low_rank("a.0", 2), low_rank("c"), low_rank("c.1", 2)]
+    steps.insert(place, cutting("b"))
+    model, x = Chain(), torch.ones(2, 12)
+    applied = apply(model, Plan(steps=tuple(steps)), x)
+    assert [skip.transform for skip in applied.skipped] == ["cutting_for_test"]
+    assert "no gradient reaches" in applied.skipped[0].reason
+    others = apply(model, Plan(steps=tuple(one for one in steps if one.transform == "low_rank")), x)
+    assert applied.edits == others.edits
+    for name, tensor in applied.model.state_dict().items():
+        assert torch.equal(tensor, others.model.state_dict()[name])
 
 
 def test_nothing_is_profiled_between_steps_that_are_foreseen(monkeypatch: pytest.MonkeyPatch):

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from effwidgets.profiling.calls import tensors_in
-from effwidgets.profiling.coupling.channels import Axis, taint
+from effwidgets.profiling.coupling.channels import Axis, fix, taint
 from effwidgets.profiling.coupling.holdings import Holdings
 from effwidgets.profiling.coupling.joins import join, meet
 from effwidgets.profiling.coupling.listing import listed
@@ -164,10 +164,19 @@ class Flow:
                 taint((axes[-1],), computed or self._owners.foreign(weight))
                 self._close(weight, int(out.shape[-1]))
             else:
+                self._alien_matrix(rows, weight)
                 multiply(rows, weight, out)
             return
         self._holdings.hold(layer, "in", axes[-1])
         set_axes(out, [*axes[:-1], self._holdings.makes(layer, out.shape[-1])])
+
+    def _alien_matrix(self, rows: torch.Tensor, weight: torch.Tensor) -> None:
+        """Bar channels that are read by a matrix without channels that is no layer's weight."""
+        tally = self._recorder.stack[-1]
+        if tally.name and weight.dim() == 2 and all(axis is None for axis in axes_of(weight)):
+            how = "(unpacked from another format, computed from others, or an input)"
+            reason = f"{tally.name!r}, a {tally.kind}, multiplies it by a matrix that is no layer's weight {how}"
+            fix((axes_of(rows)[-1],), reason)
 
     def _computed(self, weight: torch.Tensor, kinds: Any) -> str | None:
         """Say that the weight of the layer that runs is not the parameter itself, and list its channels as barred."""
@@ -191,6 +200,12 @@ class Flow:
         elif tally.name and (owner := self._owners.of(weight)) is not None and owner[0] == tally.name:
             reason = f"{tally.name!r} is a {tally.kind}, whose weight may lie another way than that of a layer of torch"
             self._holdings.close(tally.name, "channels", count, reason)
+
+    def _constant_pad(self, args: Any, kwargs: Any, out: Any) -> None:
+        tally = self._recorder.stack[-1]
+        if isinstance(self._recorder.module_of(tally), nn.LocalResponseNorm):
+            taint(axes_of(args[0]), f"{tally.name!r}, a {tally.kind}, divides each channel by those beside it")
+        STEPS["constant_pad_nd"](args, kwargs, out, tally.name)
 
     def _addmm(self, args: Any, _kwargs: Any, out: Any) -> None:
         self._product(args[1], args[2], out)
@@ -260,6 +275,7 @@ _HANDLERS: Final[dict[str, Handler]] = {
     "baddbmm": Flow._baddbmm,
     "embedding": Flow._embedding,
     "cat": Flow._concatenate,
+    "constant_pad_nd": Flow._constant_pad,
     "copy_": Flow._copy_into,
     **dict.fromkeys(("split", "split_with_sizes", "unsafe_split", "unsafe_split_with_sizes"), Flow._split),
 }

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 from torch import nn
 
 from effwidgets.profiling.calls import tensors_in
-from effwidgets.profiling.coupling.channels import taint
+from effwidgets.profiling.coupling.channels import Axis, settle, taint
 from effwidgets.profiling.coupling.holdings import Holdings
 from effwidgets.profiling.coupling.owners import Owners
 from effwidgets.profiling.coupling.steps import Axes, axes_of, set_axes
@@ -43,9 +43,10 @@ class Norms:
             elif axes[1] is not None:
                 self._holdings.hold(layer, "out", axes[1])
         elif axes[1] is not None:
-            module = self._recorder.stack[-1]
-            if isinstance(self._recorder.module_of(module), nn.modules.batchnorm._NormBase):
-                self._holdings.hold(module.name, "out", axes[1])
+            tally = self._recorder.stack[-1]
+            module = self._recorder.module_of(tally)
+            if isinstance(module, nn.modules.batchnorm._NormBase):
+                self._holdings.hold(tally.name, "out", _once(axes[1], args[0].shape[1] // module.num_features))
         each = args[0].shape[1:2]
         for tensor in tensors_in(out):  # and the mean and spread of each channel
             set_axes(tensor, axes if tensor.dim() == len(axes) else [axes[1]] if tensor.shape == each else [])
@@ -78,6 +79,13 @@ class Norms:
             ):
                 self._holdings.hold(tally.name, "out", axis)
             taint((axis,), f"{tally.name!r} ({tally.kind}) takes mean and spread over several channels together")
+
+
+def _once(axis: Axis, times: int) -> Axis:
+    # An instance norm lays the samples of a batch one behind the other, as if they were further channels.
+    parts = settle(axis)
+    alike = len(parts) == 1 and len(parts[0]) > 1 and parts[0][0] == times
+    return (parts[0][1:],) if alike else parts[: max(1, len(parts) // times)]
 
 
 Norm: TypeAlias = Callable[[Norms, Any, Any, Any], None]

@@ -168,13 +168,13 @@ def _along(args: Any, kwargs: Any, out: Any, place: int) -> None:
         set_axes(tensor, kept if tensor.dim() == source.dim() else dropped)
 
 
-def _spatial(args: Any, _kwargs: Any, out: Any, _where: str) -> None:
+def _spatial(args: Any, _kwargs: Any, out: Any, where: str) -> None:
     source = args[0]
     for tensor in tensors_in(out):
         axes = axes_of(source)
         sizes = tensor.shape if tensor.dim() == source.dim() else (-1,) * source.dim()
         moved = [axis for axis, size, before in zip(axes, sizes, source.shape, strict=True) if size != before]
-        taint(moved, "pooling, padding or resizing runs along its channels")
+        taint(moved, f"pooling, padding or resizing in the forward of {where or 'the model'!r} runs along its channels")
         set_axes(tensor, [None if axis in moved else axis for axis in axes] if -1 not in sizes else [])
 
 

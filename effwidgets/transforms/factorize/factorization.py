@@ -244,8 +244,8 @@ class Factorization(ABC):
             return of_groups(part.groups, part.into)
         each = part.of_one_group()
         out, into = each.out, each.into
-        if min(self.limits(each.weight)) < _SMALL:
-            return f"it is too small to factor: {into} in, {out} out"
+        if (full := min(self.limits(each.weight))) < _SMALL:
+            return f"it is too small to factor: {into} in, {out} out, full rank {full}; {_SMALL} or more was expected"
         if not self.regular(layer):
             if not layer.self_cost.macs:
                 return "it did no work in this forward: its input was empty"

@@ -12,19 +12,18 @@ from torch import Tensor, nn
 from effwidgets.errors import InputError, TransformError, UnknownNameError
 from effwidgets.profiling.calls import Inputs, as_call
 from effwidgets.profiling.profile import ProfileOptions, profile
-from effwidgets.records import LayerProfile, Plan, Profile, Site, Skip, Step, settings
+from effwidgets.records import LayerProfile, Plan, Profile, RankRow, Ranks, Site, Skip, Step, settings
 from effwidgets.transforms.base import TRANSFORMS
 from effwidgets.transforms.calibration import Calibration, calibration_of
 from effwidgets.transforms.factorize.allocation import Choice, allocated
 from effwidgets.transforms.factorize.evbmf import evbmf_rank, weakened
 from effwidgets.transforms.factorize.factorization import Factorization, groups_of, weight_of
 from effwidgets.transforms.factorize.parts import Part
-from effwidgets.transforms.factorize.rank_table import RankRow, Ranks
 from effwidgets.transforms.factorize.spectra import SPECTRAL, Spectra, energy_rank, spectra_of
 from effwidgets.transforms.factorize.whitening import centred, moments_of, prepared, usable
 from effwidgets.transforms.surgery import find_layer
 
-__all__ = ["RankRow", "Ranks", "Rule", "rank_plan"]
+__all__ = ["Rule", "rank_plan"]
 
 Rule = Literal["energy", "error", "budget", "params", "evbmf"]
 
@@ -89,7 +88,8 @@ def rank_plan(  # noqa: PLR0913  a verb for people: each has a plain meaning, al
     4
     """
     technique, asked = _technique(transform), _value(rule, value)
-    call, data = as_call(inputs), calibration_of(calibration)
+    call = as_call(inputs)
+    data = calibration_of(calibration, like=call)
     known = profile(model, call, options=ProfileOptions(groups=False, backward=False))
     wanted = None if layers is None else frozenset(known.layer(name).name for name in layers)
     question = _Question(model=model, known=known, technique=technique, wanted=wanted, data=data)

@@ -24,7 +24,7 @@ from effwidgets.transforms.moments import Moments, input_moments
 __all__ = ["balanced", "centred", "fitted_layers", "moments_of", "prepared", "usable", "whitened_factors"]
 
 _HELD = 2**28  # bytes of moments held at once, for the layers that come next
-_TOWARDS_PLAIN = 0.01  # how far moments from few rows are drawn towards a sphere
+_NOTHING = 1e-10  # of the mean square: what is left of inputs that are always the same is rounding
 
 
 @dataclass(slots=True)
@@ -115,18 +115,33 @@ def usable(moments: Moments | None) -> bool:
 def centred(moments: Moments, *, by_mean: bool) -> tuple[Tensor, Tensor | None]:
     """Return the moments to fit to, ``(groups, d, d)``, and the mean ``(groups, d)`` that a bias takes up, or None.
 
-    Moments of few rows know nothing of most directions: they are drawn a little towards a sphere.
+    Moments of few rows know nothing of most directions: they are drawn towards a sphere, as far as their spread and
+    the number of rows call for (Chen, Wiesel, Eldar and Hero 2010, IEEE Transactions on Signal Processing 58, equation
+    23), all the way for inputs that are always the same: then the nearest factors are those of the weight.
     """
     gram = moments.gram if moments.gram.dim() > 2 else moments.gram[None]
     mean = moments.mean if moments.mean.dim() > 1 else moments.mean[None]
     whole = gram / moments.rows
+    least = _NOTHING * _level(whole)
     if by_mean:
         whole = whole - mean[:, :, None] * mean[:, None, :]
-    width = whole.shape[-1]
-    share = _TOWARDS_PLAIN * width / (moments.rows + width)
-    level = whole.diagonal(dim1=-2, dim2=-1).mean(-1).clamp(min=torch.finfo(torch.float64).tiny)
-    around = level[:, None, None] * torch.eye(width, dtype=whole.dtype, device=whole.device)
+    level = _level(whole).clamp(min=torch.finfo(torch.float64).tiny)
+    share = torch.where(level > least, _towards_sphere(whole / level, moments.rows), torch.ones_like(level))
+    around = level * torch.eye(whole.shape[-1], dtype=whole.dtype, device=whole.device)
     return (1 - share) * whole + share * around, mean if by_mean else None
+
+
+def _level(whole: Tensor) -> Tensor:
+    return whole.diagonal(dim1=-2, dim2=-1).mean(-1)[:, None, None]
+
+
+def _towards_sphere(scaled: Tensor, rows: int) -> Tensor:
+    # Of moments (groups, d, d) whose diagonal has the mean 1: their trace is d.
+    width = scaled.shape[-1]
+    squares = scaled.square().sum((-2, -1), keepdim=True)
+    apart = (squares - width).clamp(min=1e-12)
+    few = (1 - 2 / width) * squares + width**2
+    return (few / ((rows + 1 - 2 / width) * apart)).clamp(max=1)
 
 
 def whitened_factors(weight: Tensor, gram: Tensor, rank: int) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ from typing import Final
 from torch import nn
 
 from effwidgets.records import LayerProfile, Profile
-from effwidgets.transforms.obstacles import FLOATS, RECURRENT_KINDS, bare_kind
+from effwidgets.transforms.obstacles import FLOATS, RECURRENT_KINDS, bare_kind, unplain
 from effwidgets.transforms.surgery import plain_obstacle, tied_places
 
 __all__ = ["Standing", "misfit"]
@@ -61,6 +61,8 @@ class Standing:
             return "its query, key and value projections are one raw parameter that a fused operation reads"
         if layer.kind.startswith("Parametrized"):
             return "its weight is parametrized; remove the parametrization first"
+        if kind == "ParametrizationList":
+            return "the weight of its layer is computed from it; remove the parametrization first"
         if kind in self._wanted:
             return None
         if hasattr(nn, kind):
@@ -91,8 +93,7 @@ class Standing:
     def _held(self, layer: LayerProfile) -> str | None:  # noqa: PLR0911  one return for each reason
         names = {tensor.name for tensor in layer.tensors}
         if "weight" not in names:
-            held = ", ".join(sorted(names)) or "no tensor"
-            return f"its weight is not a plain parameter (it holds {held}): masked, normalised or replaced"
+            return unplain(names)
         if names - {"weight", "bias"}:
             return f"it holds {', '.join(sorted(names - {'weight', 'bias'}))} beside weight and bias"
         for tensor in layer.tensors:

@@ -24,7 +24,7 @@ from effwidgets.transforms.prune.channels import (
     weight_mask,
 )
 from effwidgets.transforms.prune.criteria import strength, strongest
-from effwidgets.transforms.prune.prunable import channels_asked, group_asked, obstacle_of, site_of
+from effwidgets.transforms.prune.prunable import channels_asked, group_asked, obstacle_of, site_of, unfollowed
 from effwidgets.transforms.prune.pruned import foreseen, trim_change
 from effwidgets.transforms.prune.scenes import Scene
 from effwidgets.transforms.prune.trims import Trim, layer_axes
@@ -37,8 +37,9 @@ class ChannelPrune:
     """Keep the strongest channels of a group of layers whose channels change together.
 
     The step names the group by its first producer. Settings ``channels``: how many stay, a multiple of `Group.blocks`;
-    ``criterion``: "l2" unless given, or another of `CRITERIA`; ``seed``: for "random". The channels of a group of kind
-    "heads" are whole attention heads.
+    ``criterion``: "l2" unless given, or another of `CRITERIA`; ``seed``: for "random"; ``anyway``: True to have all of
+    them kept, which saves nothing and is refused otherwise. The channels of a group of kind "heads" are whole attention
+    heads.
     """
 
     name: ClassVar[str] = "channel_prune"
@@ -49,7 +50,7 @@ class ChannelPrune:
     repairs: ClassVar[frozenset[str]] = frozenset({"least_squares", "bias", "batch_norm"})
 
     def sites(self, profile: Profile) -> Iterator[Site | Skip]:
-        """Yield every group of channels, or why its channels must stay."""
+        """Yield every group of channels, or why its channels must stay; and each layer in none, with why."""
         layers = {layer.name: layer for layer in profile.layers}
         for group in profile.groups:
             reason = group.obstacle or obstacle_of(group, layers, profile.groups)
@@ -57,6 +58,8 @@ class ChannelPrune:
                 yield Skip(transform=self.name, layers=(group.name,), reason=reason)
             else:
                 yield site_of(self.name, group, layers)
+        for name, reason in unfollowed(profile):
+            yield Skip(transform=self.name, layers=(name,), reason=reason)
 
     def estimate(self, profile: Profile, step: Step) -> Cost:
         """Return the change: see `trim_change`."""

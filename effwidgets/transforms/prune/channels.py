@@ -89,7 +89,8 @@ def axes_of(kind: str, groups: int, channels_in: int, channels_out: int, own: Se
 
     ``groups`` and the two counts are those of a convolution; other layers pass 1 and what they like. A depthwise
     convolution passes its channels on, each to one or several of its own; unless ``own``, what a group says of the
-    layer, has it make them: it was left with one channel in each of its groups since the group was found.
+    layer, has it make them: it was left with one channel in each of its groups since the group was found. A transposed
+    one that passes each on to several cannot be cut: its weight has one row for all of them.
     """
     axes = _KINDS.get(kind)
     if axes is None or groups == 1:
@@ -100,6 +101,8 @@ def axes_of(kind: str, groups: int, channels_in: int, channels_out: int, own: Se
             return replace(axes, blocked="in", blocks=groups)
         counts = (("out_channels", 1), ("in_channels", times), ("groups", times))
         return Axes(sides={"out": 0}, vectors=("bias",), counts={"out": counts})
+    if groups == channels_in and own and all(member.side == "out" and member.repeat > 1 for member in own):
+        return None
     return replace(axes, blocked="in" if axes is _CONV else "out", blocks=groups)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from effwidgets.errors import TransformError, UnknownNameError
 from effwidgets.records import Group, Knob, LayerProfile, Profile, Site, Step
@@ -11,9 +11,12 @@ from effwidgets.transforms.prune.criteria import CRITERIA, OF_NORMS, criterion_o
 from effwidgets.transforms.prune.pruned import product_layers
 from effwidgets.transforms.prune.trims import layer_axes
 
-__all__ = ["channels_asked", "group_asked", "obstacle_of", "site_of"]
+__all__ = ["channels_asked", "group_asked", "obstacle_of", "site_of", "unfollowed"]
 
-_SETTINGS = ("channels", "criterion", "seed")
+_SETTINGS = ("channels", "criterion", "seed", "anyway")
+_UNKNOWN = ("The forward asks for values", "Which layers' channels", "No layer's channels")  # as a profile notes it
+_MAKERS = ("Linear", "NonDynamicallyQuantizableLinear", "Embedding", "EmbeddingBag", "Bilinear", "Parametrized", "Conv")
+
 
 
 def group_asked(profile: Profile, step: Step) -> Group:
@@ -27,6 +30,9 @@ def group_asked(profile: Profile, step: Step) -> Group:
         raise TransformError(f"{step}: channel_prune takes the name of one group, {len(step.layers)} came.")
     group = next((group for group in profile.groups if group.name == step.layers[0]), None)
     if group is None:
+        reason = dict(unfollowed(profile)).get(step.layers[0])
+        if reason:
+            raise TransformError(f"{step}: {reason}.")
         raise UnknownNameError("group of channels", step.layers[0], [group.name for group in profile.groups])
     if group.obstacle:
         raise TransformError(f"{step}: {group.obstacle}.")
@@ -38,7 +44,8 @@ def channels_asked(step: Step, group: Group) -> int:
 
     Raises:
         UnknownNameError: a setting or criterion that there is not.
-        TransformError: not a number that the group can have; the message names the nearest.
+        TransformError: not a number that the group can have, and the message names the nearest; or all of them, unless
+            the setting ``anyway`` is True.
     """
     step.check_settings(_SETTINGS)
     criterion_of(dict(step.settings))
@@ -51,6 +58,11 @@ def channels_asked(step: Step, group: Group) -> int:
         raise TransformError(
             f"{step}: channels is {value}; the channels lie in {blocks} equal runs, as convolutions in groups take "
             f"them, and the same number must stay in each: {' or '.join(map(str, near))} was expected."
+        )
+    if value == whole and dict(step.settings).get("anyway") is not True:
+        raise TransformError(
+            f"{step}: channels {value} saves nothing: that is all there are; at most {whole - blocks} saves something. "
+            "Set anyway=True to have it done."
         )
     return value
 
@@ -78,6 +90,27 @@ def obstacle_of(group: Group, layers: Mapping[str, LayerProfile], groups: Sequen
     if not any(member.side == "in" for member in group.members):
         return "nothing reads these channels"
     return _shared_products(group, layers, groups) if group.kind == "heads" else None
+
+
+def unfollowed(profile: Profile) -> Iterator[tuple[str, str]]:
+    """Yield the layers that make channels and stand in no group, each with why: where its channels go was not seen."""
+    makers = {member.layer for group in profile.groups for member in group.members if member.side == "out"}
+    said = next((note for note in profile.notes if note.startswith(_UNKNOWN)), "")
+    for layer in profile.layers:
+        if layer.name in makers or not layer.kind.startswith(_MAKERS) or layer.tensor("weight") is None:
+            continue
+        if not profile.groups:
+            yield layer.name, _ungrouped(said)
+        elif not layer.calls:
+            yield layer.name, "it did not run as a layer: nothing reads its weight, or the forward of another does"
+        else:
+            yield layer.name, "its channels could not be followed: its weight is computed before it is used, or shared"
+
+
+def _ungrouped(note: str) -> str:
+    if not note:
+        return "which layers read its channels is not known: the profile has no groups (ProfileOptions(groups=True))"
+    return f"which layers read its channels is not known: {note[0].lower()}{note[1:].rstrip('.')}"
 
 
 def site_of(transform: str, group: Group, layers: Mapping[str, LayerProfile]) -> Site:

@@ -171,7 +171,11 @@ def _candidates(asked: int, whole: int, blocks: int, within: float) -> tuple[int
     near = {asked + offset * blocks for offset in range(-3, 4)}
     near |= {side * grid for grid in _GRIDS for side in (asked // grid, asked // grid + 1)}
     return tuple(
-        sorted(width for width in near if abs(width - asked) <= reach and 1 <= width <= whole and not width % blocks)
+        sorted(
+            width
+            for width in near
+            if width == asked or (abs(width - asked) <= reach and 1 <= width < whole and not width % blocks)
+        )
     )
 
 

@@ -55,16 +55,16 @@ def _transform(edit: Edit) -> Transform | None:
 
 
 def units_of(
-    model: nn.Module, original: nn.Module, edits: Sequence[Edit], steps: Collection[str] | None
+    model: nn.Module, original: nn.Module, edits: Sequence[Edit], steps: Collection[str] | None, *, since: int = 0
 ) -> tuple[tuple[Unit, ...], tuple[str, ...]]:
-    """Return the layers that the edits ask to fit again, and in sentences which of them cannot be.
+    """Return the layers that the edits from ``since`` on ask to fit again, and in sentences which of them cannot be.
 
     After a pruning these are the layers that read the channels, after a factorization the last factor.
     """
     now, before = _paths(model), _paths(original)
     found: dict[int, Unit] = {}
     notes: dict[str, None] = {}
-    for edit in edits:
+    for edit in edits[since:]:
         wanted = asked_of(edit, steps) & {"least_squares", "bias"}
         for name in _touched(edit) if wanted else ():
             place = _standing(name, before)

@@ -40,6 +40,7 @@ def repair(  # noqa: PLR0913  two models, what lies between them, the data, and 
     *,
     steps: Collection[str] | None = None,
     check: Callable[[], None] | None = None,
+    since: int = 0,
 ) -> Repaired:
     """Give layers of ``model`` new values, in place, so that it answers more like ``original``. No labels are needed.
 
@@ -63,6 +64,7 @@ def repair(  # noqa: PLR0913  two models, what lies between them, the data, and 
         calibration: the data.
         steps: which kinds of repair; those that the transformation of each edit names in ``repairs`` unless given.
         check: called between the layers; what it raises ends the work.
+        since: so many of the first edits were repaired after before: what they ask for is not done again.
 
     Raises:
         UnknownNameError: a kind of repair that there is not.
@@ -79,12 +81,12 @@ def repair(  # noqa: PLR0913  two models, what lies between them, the data, and 
     """
     started = time.perf_counter()
     _known(steps)
-    wanted = frozenset[str]().union(*(asked_of(edit, steps) for edit in edits))
+    wanted = frozenset[str]().union(*(asked_of(edit, steps) for edit in edits[since:]))
     if not wanted:
         return Repaired(seconds=time.perf_counter() - started)
     work = _Work(model, original, calibration.batches, check or _nothing)
     before = work.whole.of_twin(work.twin)
-    units, notes = units_of(model, original, edits, steps)
+    units, notes = units_of(model, original, edits, steps, since=since)
     if units:
         work.fit(spots_of((work.twin, work.dense), units, work.batches))
     after = work.settle(before) if work.written else before

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import ClassVar, Final, Literal
 
 from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
 from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import (
     ActivationWrapper,
     CheckpointWrapper,
@@ -32,8 +33,8 @@ _WRAPPERS: Final = frozenset({_WRAPPER, "OffloadWrapper"})
 _SEVERAL: Final = 2
 _TRAINING: Final = "It helps in training alone: a forward without gradients takes the same time and memory as before."
 _TWICE: Final = (
-    "Its batch norms see each training batch twice, so that their running statistics move twice as fast; halving their "
-    "momentum makes up for most of it."
+    "Its batch norms see each training batch twice, so that their running statistics move twice as fast; a momentum of "
+    "1 - sqrt(1 - m) in place of m makes up for it."
 )
 
 
@@ -122,7 +123,8 @@ class Checkpoint:
             Piece(layer=f"{name}.{path}" if path else name, text=type(module).__name__)
             for path, module in block.named_modules()
         )
-        return Edit(step=step, before=before, after=(after,), notes=(_TRAINING,))
+        norms = any(isinstance(module, _NormBase) for module in block.modules())
+        return Edit(step=step, before=before, after=(after,), notes=(_TRAINING, _TWICE) if norms else (_TRAINING,))
 
     def fit(self, model: nn.Module, original: nn.Module, edit: Edit, calibration: Calibration | None) -> Edit:
         """Leave all values as they are."""
@@ -172,6 +174,8 @@ def _unknown(span: Span | None) -> str | None:
         return "what autograd keeps inside of it is not known: the model was looked at without gradients, or on a copy"
     if not span.last:
         return "nothing inside of it is kept for the backward: no parameter before it or in it learns"
+    if span.writes:
+        return "it writes into what it is given, so it cannot be run again from that"
     return None if span.given else "it was given no tensor by position, from which it could be run again"
 
 

@@ -64,6 +64,7 @@ class _Coupled(Function):
     @staticmethod
     def forward(ctx: Any, one: Tensor, two: Tensor, blocks: nn.ModuleList, *learning: Tensor) -> tuple[Tensor, Tensor]:
         ctx.blocks, ctx.learning, ctx.dice = blocks, learning, []
+        ctx.casts = _casts(one)
         with torch.no_grad():
             for place in range(0, len(blocks), 2):
                 ctx.dice.append(_thrown(one))
@@ -92,13 +93,24 @@ def _again(
 ) -> tuple[Tensor, Tensor | float]:
     """Run one block again; return what it added, and the gradient of its input; add up those of its parameters."""
     block, own = ctx.blocks[place], x.detach().requires_grad_()
-    with torch.enable_grad(), _same(ctx.dice[place], x), _still(block):
+    with torch.enable_grad(), torch.autocast(**ctx.casts), _same(ctx.dice[place], x), _still(block):
         out = _added(block, own)
     found = torch.autograd.grad(out, (own, *ctx.learning), gradient, allow_unused=True)
     for number, part in enumerate(found[1:]):
         before = total[number]
         total[number] = part if before is None else before if part is None else before + part
     return out.detach(), 0.0 if found[0] is None else found[0]
+
+
+def _casts(x: Tensor) -> dict[str, Any]:
+    # A backward runs outside of the autocast that its forward ran in.
+    kind = x.device.type
+    return {
+        "device_type": kind,
+        "enabled": torch.is_autocast_enabled(kind),
+        "dtype": torch.get_autocast_dtype(kind),
+        "cache_enabled": torch.is_autocast_cache_enabled(),
+    }
 
 
 def _thrown(x: Tensor) -> _Dice:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from effwidgets.errors import TransformError
 from effwidgets.profiling.layers import config_of
-from effwidgets.records import Cost, Edit, Group, LayerProfile, Profile, Site, Skip, Step, TensorInfo
+from effwidgets.records import Cost, Edit, Group, LayerProfile, Profile, Site, Skip, Step, TensorInfo, settings
 from effwidgets.transforms.calibration import Calibration
 from effwidgets.transforms.factorize.chains import bytes_each
 from effwidgets.transforms.foresee import Foreseen, change_between
@@ -52,15 +52,14 @@ class FoldBatchNorm:
     def sites(self, profile: Profile) -> Iterator[Site | Skip]:
         """Yield every batch norm with the layer that alone hands it its input, or why it has none."""
         makers = {handed.taker: handed.maker for handed in profile.handed}
-        readers = [handed.maker for handed in profile.handed]
         for norm in profile.layers:
             if norm.kind not in _NORM_NAMES:
                 continue
             maker = makers.get(norm.name)
             layer = None if maker is None else _standing(profile, maker)
             reason = _norm_obstacle(norm) or _maker_obstacle(profile, norm, layer)
-            if reason is None and maker is not None and readers.count(maker) > 1:
-                reason = f"{maker} hands its outputs to another layer too"
+            if reason is None and maker is not None:
+                reason = _read_elsewhere(profile, maker, norm.name)
             if reason or layer is None:
                 yield Skip(transform=self.name, layers=(norm.name,), reason=reason or "no layer hands it its input")
             else:
@@ -83,10 +82,14 @@ class FoldBatchNorm:
         names = self._targets(step)
         layer, norm = (profile.layer(name) for name in names)
         reason = _norm_obstacle(norm) or _maker_obstacle(profile, norm, layer)
-        if reason is None and not any(
-            (handed.taker, _standing(profile, handed.maker)) == (norm.name, layer) for handed in profile.handed
-        ):
-            reason = f"{norm.name} does not take what {layer.name} returns"
+        if reason is None:
+            near = [handed for handed in profile.handed if handed.taker == norm.name]
+            makers = [handed.maker for handed in near if _standing(profile, handed.maker) == layer]
+            reason = (
+                _read_elsewhere(profile, makers[0], norm.name)
+                if makers
+                else f"{norm.name} does not take what {layer.name} returns"
+            )
         if reason:
             raise TransformError(f"{step}: {reason}.")
         groups = tuple(_without(group, norm.name) for group in profile.groups)
@@ -138,6 +141,13 @@ def _standing(profile: Profile, maker: str) -> LayerProfile:
     while layer.kind == "Sequential" and (links := list(profile.children(layer.name))):
         layer = links[-1]
     return layer
+
+
+def _read_elsewhere(profile: Profile, maker: str, norm: str) -> str | None:
+    taken = [handed for handed in profile.handed if handed.maker == maker]
+    if any(handed.shared or handed.taker != norm for handed in taken):
+        return f"what {maker} returns is read elsewhere too, and would be normed there as well"
+    return None
 
 
 def _norm_obstacle(norm: LayerProfile) -> str | None:
@@ -205,7 +215,8 @@ def _biased(layer: LayerProfile) -> LayerProfile:
     channels = layer.outputs[0][1]
     bias = TensorInfo(name="bias", shape=(channels,), dtype=weight.dtype, kind="parameter", trainable=weight.trainable)
     more = Cost(params=channels, param_bytes=channels * bytes_each(weight.dtype))
-    return replace(layer, tensors=(*layer.tensors, bias), self_cost=layer.self_cost + more)
+    config = settings({**dict(layer.config), "bias": True})
+    return replace(layer, tensors=(*layer.tensors, bias), config=config, self_cost=layer.self_cost + more)
 
 
 def _passed(norm: LayerProfile) -> LayerProfile:

@@ -163,8 +163,10 @@ def _obstacle(profile: Profile, names: tuple[str, ...] | list[str]) -> str | Non
         return f"{odd} does not run once from one tensor to one of the same shape"
     if any(layer.inputs != found[0].inputs for layer in found):
         return "the blocks have different shapes"
-    links = {(handed.maker, handed.taker) for handed in profile.handed}
+    links = {(handed.maker, handed.taker): handed.shared for handed in profile.handed}
     for one, two in pairwise(names):
+        if links.get((one, two)):
+            return f"what {one} returns is read elsewhere too, not by {two} alone"
         if (one, two) not in links:
             return f"{two} does not take what {one} returns, and nothing else"
     held = {layer.name for layer in profile.layers if layer.name.startswith(tuple(f"{name}." for name in names))}

@@ -8,9 +8,8 @@ from torch import nn
 
 from effwidgets.errors import InputError, TransformError, UnknownNameError
 from effwidgets.profiling.profile import profile
-from effwidgets.records import Plan
+from effwidgets.records import Plan, Ranks
 from effwidgets.transforms.apply import apply
-from effwidgets.transforms.factorize.rank_table import Ranks
 from effwidgets.transforms.factorize.ranks import rank_plan
 from effwidgets.transforms.foresee import estimate_plan
 

@@ -49,12 +49,37 @@ def test_a_bias_takes_the_mean_out_of_the_moments():
     rows = random(100, 4) + 3
     moments = Moments(gram=rows.T @ rows, mean=rows.mean(0), rows=100)
     gram, mean = centred(moments, by_mean=True)
-    share = 0.01 * 4 / 104
     spread = torch.cov(rows.T, correction=0)
+    squares, trace = float((spread @ spread).trace()), float(spread.trace())
+    # Chen et al. 2010, equation 23, as printed.
+    share = min(1, ((1 - 2 / 4) * squares + trace**2) / ((100 + 1 - 2 / 4) * (squares - trace**2 / 4)))
     assert mean is not None
     assert torch.allclose(gram[0], (1 - share) * spread + share * spread.diagonal().mean() * torch.eye(4), rtol=1e-9)
     assert centred(moments, by_mean=False)[1] is None
     assert not usable(Moments(gram=torch.zeros(4, 4), mean=torch.zeros(4), rows=10))
+
+
+def test_two_samples_do_not_make_the_factors_worse_than_those_of_the_weight():
+    weight, real = random(24, 32), random(400, 32, seed=1)
+    few = real[:2]
+    gram, mean = centred(Moments(gram=few.T @ few, mean=few.mean(0), rows=2), by_mean=False)
+    assert mean is None
+
+    def error(factors):
+        first, second = factors
+        return float((real @ (weight - second @ first).T).norm())
+
+    # Fitted to the two alone it is up to half as much again; a tenth is what any two samples may mislead.
+    plain = whitened_factors(weight, torch.eye(32, dtype=torch.float64), 6)
+    assert error(whitened_factors(weight, gram[0], 6)) <= 1.1 * error(plain)
+
+
+def test_inputs_that_are_always_the_same_leave_the_factors_to_the_weight():
+    rows = torch.full((64, 32), 3.0, dtype=torch.float64)
+    gram, mean = centred(Moments(gram=rows.T @ rows, mean=rows.mean(0), rows=64), by_mean=True)
+    assert mean is not None
+    level = gram[0].diagonal().mean()
+    assert torch.allclose(gram[0], level * torch.eye(32, dtype=torch.float64), atol=1e-6 * float(level))
 
 
 def test_the_moments_of_a_whole_plan_take_one_forward(monkeypatch):

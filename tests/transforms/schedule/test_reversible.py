@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tests.transforms.test_coupling import Block
+from tests.transforms.schedule.test_coupling import Block
 from torch import nn
 
 from effwidgets.errors import TransformError

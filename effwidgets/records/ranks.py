@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from effwidgets.records import Plan, Record, Skip
+from effwidgets.records.base import Record
+from effwidgets.records.doors import Shown
+from effwidgets.records.plans import Plan, Skip
 
 __all__ = ["RankRow", "Ranks"]
 
@@ -31,8 +33,8 @@ class RankRow(Record):
     chosen: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ranks(Record):
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Ranks(Shown, Record):
     """Ranks that a rule chose.
 
     Attributes:
@@ -44,3 +46,7 @@ class Ranks(Record):
     plan: Plan
     skips: tuple[Skip, ...]
     table: tuple[RankRow, ...]
+
+    def __repr__(self) -> str:
+        asked = len(self.table)
+        return f"Ranks({len(self.plan)} steps for {asked} layer{'s' * (asked != 1)}, {len(self.skips)} left alone)"
