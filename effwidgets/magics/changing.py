@@ -79,7 +79,11 @@ def _chosen(args: Namespace, scope: Scope, desk: Any) -> Planned:
 
 
 def _undo(args: Namespace, scope: Scope) -> Any:
-    return session_of(scope.model(args.model)).undo(args.step)
+    session = session_of(scope.model(args.model))
+    left = session.undo(args.step)
+    if left is None:
+        print(f"{session.title} is as it came: nothing is applied.")  # noqa: T201  a cell without an answer looks broken
+    return left
 
 
 def _diff(args: Namespace, scope: Scope) -> Any:

@@ -118,7 +118,7 @@ class CountingPass(Observer):  # type: ignore[no-untyped-call]
 
     def _carry(self, out: Any) -> None:
         """Note on the storages that an operation made which channels lie along their dimensions."""
-        for tensor in tensors_in(out):
+        for tensor in (out,) if isinstance(out, torch.Tensor) else tensors_in(out):
             axes = carried(tensor)
             if axes is not None:
                 cell = self._ledger.cell_of(tensor)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from effwidgets.errors import InputError, UnknownNameError
-from effwidgets.records.base import Plain, Record, Settings
+from effwidgets.records.base import Plain, Record, Settings, settings
 from effwidgets.records.doors import Shown
 from effwidgets.records.measures import Cost, Memory
 from effwidgets.records.profiles import Group
@@ -57,6 +57,14 @@ class Site(Record):
     reason: str
     warnings: tuple[str, ...] = ()
     advised: bool = True
+
+    def step(self, **values: Plain) -> Step:
+        """Return the step that does it here, with these settings.
+
+        >>> Site(transform="low_rank", layers=("fc",), knobs=(), reason="it is wide").step(rank=8)
+        Step(transform='low_rank', layers=('fc',), settings=(('rank', 8),))
+        """
+        return Step(transform=self.transform, layers=self.layers, settings=settings(values))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from effwidgets.errors import InputError
-from effwidgets.records import Plan, Ranks, Rounded, Step, Suggestion, Suggestions
+from effwidgets.records import Plan, Ranks, Rounded, Site, Step, Suggestion, Suggestions
 
 __all__ = ["Planned", "plan_of"]
 
@@ -36,4 +36,6 @@ def plan_of(planned: Planned) -> Plan:
             return planned.plan
         case list() | tuple():
             return Plan(steps=tuple(planned))
+    if isinstance(planned, Site):
+        raise InputError("A site came, which has no settings yet; make a step of it, such as site.step(rank=8).")
     raise InputError(f"A plan, a step or a suggestion was expected, and {type(planned).__name__} came.")

@@ -72,7 +72,7 @@ def suggest(
         budget: what the goal may be afterwards: a share (0.4 or "40%") or an amount ("1.2M"); the suggestions that keep
             it are `Suggestions.chosen`.
         calibration: real inputs, on which the change of the outputs is measured: a batch, a list of batches or a
-            ``DataLoader``. Left out: ``inputs`` themselves.
+            ``DataLoader``. Left out: those given last for this model; where there were none, ``inputs`` themselves.
 
     Returns:
         `Suggestions`, best first, and a `Skip` with a reason for each place where nothing is offered.
@@ -94,7 +94,8 @@ def apply(
         model: the model; it is not changed.
         plan: a plan, a step or a list of steps; suggestions, ranks by rule, measured widths.
         inputs: as in `profile`.
-        calibration: real inputs, for choosing and for repair.
+        calibration: real inputs, for choosing and for repair. Left out: those given last for this model, so that a step
+            is fitted as it was before; ``effwidgets.transforms.apply`` remembers nothing.
         repair: bring the model back afterwards where there are calibration data: True for what helps after each step,
             False for nothing, or names: "least_squares", "bias", "batch_norm".
 

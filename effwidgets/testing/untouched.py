@@ -75,5 +75,7 @@ def _odd(before: Mapping[str, object], after: Mapping[str, object]) -> list[str]
 def _same(one: torch.Tensor | None, other: torch.Tensor | None) -> bool:
     if one is None or other is None:
         return one is other
+    if one.is_meta or other.is_meta:  # no bits to compare
+        return one.is_meta and other.is_meta and one.shape == other.shape
     # Not a number equals itself here: what matters is whether the bits changed.
     return one.shape == other.shape and bool(((one == other) | ((one != one) & (other != other))).all())  # noqa: PLR0124

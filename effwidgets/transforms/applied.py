@@ -49,7 +49,8 @@ class Applied(Shown):
         skipped: steps that failed or broke the model and were undone, each with the reason.
         seconds: how long it took.
         notes: what a reader must know beside that, in sentences.
-        new_parameters: names of the parameters of ``model`` that the edits made: an optimizer begins anew with them.
+        new_parameters: names of the parameters of ``model`` that the edits made and that can be trained: an optimizer
+            begins anew with them.
         gone_parameters: names of parameters of the model that was handed in and that ``model`` has no more.
         repaired: what repair did and how long it took; None where there was none.
         described: for each edit, the profile that its rewrite read; None where it reads none.
@@ -111,13 +112,15 @@ def notes_of(edits: Iterable[Edit], found: Iterable[str], optimizer: str, repair
 def parameters_changed(first: Mapping[str, nn.Parameter], model: nn.Module) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the names of the parameters of ``model`` that are not among ``first``, and of those that it lacks.
 
+    What no optimizer is given is not among the new ones: frozen parameters and the whole numbers of a format.
+
     Args:
         first: the parameters before the edits, by name.
         model: after them.
     """
     now = dict(model.named_parameters())
     before, after = ({id(parameter) for parameter in held.values()} for held in (first, now))
-    new = tuple(name for name, parameter in now.items() if id(parameter) not in before)
+    new = tuple(name for name, parameter in now.items() if id(parameter) not in before and parameter.requires_grad)
     gone = tuple(name for name, parameter in first.items() if id(parameter) not in after)
     return new, gone
 

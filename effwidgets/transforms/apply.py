@@ -16,6 +16,7 @@ from effwidgets.profiling.profile import ProfileOptions, profile
 from effwidgets.profiling.shadow import check_module
 from effwidgets.records import Plan, Profile
 from effwidgets.transforms.applied import Applied, History, notes_of, optimizer_note, parameters_changed
+from effwidgets.transforms.asking import asking
 from effwidgets.transforms.calibration import calibration_of
 from effwidgets.transforms.describe import Description
 from effwidgets.transforms.factorize.whitening import fitted_layers, prepared
@@ -81,7 +82,7 @@ def apply(  # noqa: PLR0913  the verb of the package: each has a plain meaning, 
     first = dict(work.model.named_parameters())
     stages = Stages(original=model, data=data, steps=techniques, check=check)
     with torch.inference_mode(mode=False):  # what is made inside of that mode could not be trained
-        with prepared(model, fitted_layers(plan), data):
+        with asking(check), prepared(model, fitted_layers(plan), data):
             work.carry_out(plan, before, check or _never, mend=lambda: stages.mend(work.model, work.edits))
         if check:
             check()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 from effwidgets.errors import TransformError
-from effwidgets.records import Cost, Group, LayerProfile, Plan, Profile, Seam, Step
+from effwidgets.records import Cost, Group, Handed, LayerProfile, Plan, Profile, Seam, Step
 from effwidgets.transforms.base import TRANSFORMS
 
 __all__ = ["Foreseen", "Foresees", "change_between", "estimate_plan", "foresee"]
@@ -22,12 +22,14 @@ class Foreseen:
             the name itself; others lie below it (``fc``, ``fc.0``, ``fc.1``) and take the place of those that did.
         groups: the groups afterwards; None where they are as they were.
         seams: the seams afterwards; None where they are as they were.
+        handed: who hands what to whom afterwards; None where it is as it was.
         gone: names of layers that stand nowhere any more, beside those whose place others take.
     """
 
     layers: Mapping[str, tuple[LayerProfile, ...]] = field(default_factory=dict)
     groups: tuple[Group, ...] | None = None
     seams: tuple[Seam, ...] | None = None
+    handed: tuple[Handed, ...] | None = None
     gone: frozenset[str] = frozenset()
 
 
@@ -72,7 +74,8 @@ def foresee(profile: Profile, step: Step) -> Profile:
     change = change_between(profile, found)
     groups = profile.groups if found.groups is None else found.groups
     seams = profile.seams if found.seams is None else found.seams
-    return replace(profile, layers=layers, groups=groups, seams=seams, cost=profile.cost + change)
+    handed = profile.handed if found.handed is None else found.handed
+    return replace(profile, layers=layers, groups=groups, seams=seams, handed=handed, cost=profile.cost + change)
 
 
 def estimate_plan(profile: Profile, plan: Plan) -> Cost:

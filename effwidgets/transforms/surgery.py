@@ -35,8 +35,9 @@ def find_layer(model: nn.Module, name: str) -> nn.Module:
     Raises:
         UnknownNameError: no such layer; the message lists the closest.
     """
-    found: dict[str, nn.Module] = dict(model.named_modules(remove_duplicate=False))
-    module = found.get(name)
+    module: nn.Module | None = model
+    for child in name.split(".") if name else ():  # the way alone: a plan asks for each of its layers many times
+        module = None if module is None else module._modules.get(child)  # noqa: SLF001  no attribute but a child
     if module is None:
         raise UnknownNameError(f"layer of {type(model).__name__}", name, layer_names(model))
     return module

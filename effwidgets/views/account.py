@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from effwidgets.records import Account, Edit, View
 from effwidgets.units import bytes_text, seconds_text
 from effwidgets.views.page import card, esc, notes, tag
@@ -44,8 +46,18 @@ def _head(record: Account) -> str:
     return f"{done} step{'s' * (done != 1)} done in {seconds_text(record.seconds)}{left}"
 
 
-def _evidence(edit: Edit) -> str:
-    off = "" if edit.error is None else f"its outputs are {error_text(edit.error)} off before repair"
+def _shared(record: Account) -> dict[str, str]:
+    # What several edits say is told once, with whom it is about.
+    told: dict[str, list[str]] = {}
+    for edit in record.edits:
+        for note in dict.fromkeys(edit.notes):
+            told.setdefault(note, []).append(edit.step.transform)
+    return {note: f"{len(who)} steps ({', '.join(dict.fromkeys(who))})" for note, who in told.items() if len(who) > 1}
+
+
+def _evidence(edit: Edit, *, repaired: bool) -> str:
+    when = " before repair" if repaired else ""
+    off = "" if edit.error is None else f"its outputs are {error_text(edit.error)} off{when}"
     return "; ".join(filter(None, (off, measured_text(edit.measured))))
 
 
@@ -69,22 +81,25 @@ def draw_text(record: Account) -> str:
     columns = [Column(""), *(Column(name, right=True) for name in ("Before", "After", "Change", ""))]
     lines = [f"{plain(clip(record.model))} · {_head(record)}", "", *table(columns, rows), ""]
     for number, edit in enumerate(record.edits[:_TEXT_EDITS]):
-        lines += _edit_lines(number, edit)
+        lines += _edit_lines(number, edit, record)
     if len(record.edits) > _TEXT_EDITS:
         lines.append(f"… and {len(record.edits) - _TEXT_EDITS:,} more edits; see .edits")
     lines += skipped_lines(record.skipped)
+    lines += fold([f"! {who}: {note}" for note, who in _shared(record).items()])
     said = [_repair(record), record.optimizer, *record.notes]
     return "\n".join([*lines, *fold([sentence for sentence in said if sentence])])
 
 
-def _edit_lines(number: int, edit: Edit) -> list[str]:
-    said = ", ".join(filter(None, (settings_text(edit.step, edit), _evidence(edit))))
+def _edit_lines(number: int, edit: Edit, record: Account) -> list[str]:
+    evidence = _evidence(edit, repaired=record.repaired is not None)
+    said = "; ".join(filter(None, (settings_text(edit.step, edit), evidence))) or "done"
     lines = [f"✓ {number} {edit.step.transform} {plain(clip(places(edit.step.layers), 60))}: {plain(said)}"]
     rows = diff_rows([edit])
     lines += [f"    {plain(clip(diff_text(row), 110))}" for row in rows[:_TEXT_PIECES]]
     if len(rows) > _TEXT_PIECES:
         lines.append(f"    … and {len(rows) - _TEXT_PIECES:,} more layers")
-    return lines + fold([f"! {note}" for note in edit.notes], indent="    ")
+    shared = _shared(record)
+    return lines + fold([f"! {note}" for note in edit.notes if note not in shared], indent="    ")
 
 
 def draw_html(record: Account) -> str:
@@ -101,11 +116,18 @@ def draw_html(record: Account) -> str:
         _repair_html(record),
         tag("p", record.optimizer) if record.optimizer else "",
         notes("Notes", record.notes),
-        "<footer>Undo a step by its number: undo(applied, 0). FLOPs are 2 × MACs of matrix-like work.</footer>"
-        if record.edits
-        else "",
+        _foot(record),
     ]
     return card(parts, view="account", origin=record.origin, label=f"What was applied to {record.model}")
+
+
+def _foot(record: Account) -> str:
+    if not record.edits:
+        return ""
+    when = ", before repair" if record.repaired is not None else ""
+    error = f"Error: of the layer's outputs on calibration data{when}. "
+    measured = error if any(edit.error is not None for edit in record.edits) else ""
+    return tag("footer", f"{measured}Undo a step by its number: undo(applied, 0). FLOPs are 2 × MACs.")
 
 
 _RIGHT = ' class="n"'
@@ -141,18 +163,20 @@ def _amounts(key: str, before: int, after: int) -> tuple[str, str, str, str]:
 def _edits_table(record: Account) -> str:
     if not record.edits:
         return tag("p", "Nothing was changed.")
-    head = _heads((("#", _RIGHT), ("Step", ""), ("What changed", ""), ("Error before repair", _RIGHT)))
-    body = "".join(_edit_row(number, edit) for number, edit in enumerate(record.edits[:_PAGE_EDITS]))
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    head = _heads((("#", _RIGHT), ("Step", ""), ("What changed", ""), ("Error", _RIGHT)))
+    shared = _shared(record)
+    body = "".join(_edit_row(number, edit, shared) for number, edit in enumerate(record.edits[:_PAGE_EDITS]))
+    said = "".join(tag("p", clip(f"{who}: {note}", 600)) for note, who in shared.items())
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{said}"
 
 
-def _edit_row(number: int, edit: Edit) -> str:
+def _edit_row(number: int, edit: Edit, shared: Collection[str]) -> str:
     rows = diff_rows([edit])
     said = [esc(clip(diff_text(row), 220)) for row in rows[:_PAGE_PIECES]]
     if len(rows) > _PAGE_PIECES:
         said.append(f"… and {len(rows) - _PAGE_PIECES:,} more layers")
     said += [f'<span class="q">Measured: {esc(clip(measured_text(edit.measured), 300))}</span>'] * bool(edit.measured)
-    said += [f'<span class="q">{esc(clip(note, 400))}</span>' for note in edit.notes]
+    said += [f'<span class="q">{esc(clip(note, 400))}</span>' for note in edit.notes if note not in shared]
     error = f'<td class="n">{error_text(edit.error)}</td>'
     return f'<tr>{step_cells(number, edit.step, edit)}<td class="w">{"<br>".join(said)}</td>{error}</tr>'
 

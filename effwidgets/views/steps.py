@@ -47,7 +47,7 @@ def step_cells(number: int, step: Step, edit: Edit | None = None) -> str:
     said = esc(clip(settings_text(step, edit), 160))
     told = f"<b>{esc(step.transform)}</b> {where}" + (f'<br><span class="q">{said}</span>' if said else "")
     title = esc(clip(", ".join(step.layers), 400))
-    return f'<td class="n q">{number}</td><th scope="row" class="w" title="{title}">{icon} {told}</th>'
+    return f'<td class="n q" style="width:1%">{number}</td><th scope="row" class="w" title="{title}">{icon} {told}</th>'
 
 
 def skipped_lines(skipped: Sequence[Skip]) -> list[str]:

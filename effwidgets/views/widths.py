@@ -30,6 +30,8 @@ def _time_text(time: WidthTime) -> str:
 
 
 def _said(record: Rounded) -> str:
+    if not record.choices:
+        return "nothing was measured, for no step of the plan removes channels"
     moved = sum(_asked(choice) != str(choice.chosen) for choice in record.choices)
     return f"{moved} of {len(record.choices)} at another width than asked"
 
@@ -47,7 +49,8 @@ def draw_text(record: Rounded) -> str:
         for choice in record.choices[:_ROWS]
     ]
     columns = [Column("Layer"), Column("Asked", right=True), Column("Taken", right=True), Column("Time", right=True)]
-    lines = [f"Measured widths: {_said(record)}; .plan has them", "", *table([*columns, Column("Why")], rows)]
+    lines = [f"Measured widths: {_said(record)}; .plan has them"]
+    lines += ["", *table([*columns, Column("Why")], rows)] if rows else []
     return "\n".join([*lines, *fold([plain(note) for note in record.notes])])
 
 
@@ -71,9 +74,7 @@ def draw_html(record: Rounded) -> str:
     parts = [
         f"<header><b>Measured widths</b>{tag('span', _said(record), 'q')}",
         f"{tag('span', '; '.join(sorted(where)), 'q')}</header>",
-        f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
-        if body
-        else tag("p", "Nothing to round."),
+        f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>" if body else "",
         "".join(tag("p", clip(note, 600)) for note in record.notes),
         notes("All times", times),
         tag("footer", _WHAT),

@@ -15,7 +15,7 @@ from torch.nn.utils import prune
 import effwidgets
 from effwidgets.errors import EffError, InputError, UnknownNameError
 from effwidgets.magics import WORDS, effdl
-from effwidgets.records import Profile, Suggestions
+from effwidgets.records import Profile, Step, Suggestions, settings
 from effwidgets.units import seconds_text
 from effwidgets.views.layers import payload
 
@@ -106,9 +106,40 @@ def test_the_whole_way_by_words(names: dict[str, Any], tmp_path: Path) -> None:
     assert "Linear" in Path(page).read_text()
 
 
+def test_a_plan_by_a_rule_is_applied_looked_at_and_taken_back_by_words(
+    names: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names["data"] = [names["x"], 2 * names["x"]]
+    assert {one.transform for one in effdl("sites model x --technique low_rank,int8", names=names).sites} == {
+        "low_rank", "int8",
+    }  # fmt: skip
+    names["ranks"] = effdl("ranks model --rule energy --value 0.5 --layers 0 --calibration data", names=names)
+    assert effdl("estimate model --plan ranks", names=names).macs < 0
+    names["applied"] = effdl("apply model --plan ranks --calibration data --repair bias", names=names)
+    assert names["applied"].repaired is not None
+    assert effdl("apply model --plan ranks --no-repair", names=names).repaired is None
+    assert [line.sign for line in effdl("diff model applied", names=names).lines] == ["-", "+", "+"]
+    assert len(effdl("diff model", names=names)) == 3
+    effdl(f"save applied '{tmp_path / 'small'}'", names=names)
+    assert effdl(f"replay '{tmp_path / 'small'}' model x", names=names).plan == names["ranks"].plan
+    assert effdl(f"export applied '{tmp_path / 'small.pt2'}' --this-batch", names=names).dynamic is False
+    assert not effdl("undo model 0", names=names).edits
+    for _ in range(3):
+        effdl("undo model", names=names)
+    assert "Sequential is as it came" in capsys.readouterr().out
+    assert len(effdl("sparsity model x --share 0.75 --allocation erk", names=names)) == 2
+    names["step"] = Step(transform="channel_prune", layers=("0",), settings=settings(channels=20))
+    assert len(effdl("widths model x --plan step --seconds 0.01", names=names).choices) == 1
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
+        ("apply model --plan nn --repair bias --no-repair", "one of them was expected"),
+        ("estimate model", "--plan PLAN"),
+        ("undo model first", "invalid int value"),
+        ("ranks model x --rule enrgy", "Did you mean 'energy'"),
+        ("sites model x --technique lowrank", "Did you mean 'low_rank'"),
         ("profil model x", "Did you mean 'profile'"),
         ("profile modell x", "Did you mean model"),
         ("profile x x", "x is Tensor; a torch.nn.Module was expected"),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 
-from effwidgets.profiling.profile import profile
+from effwidgets.profiling.profile import ProfileOptions, profile
 from effwidgets.records import Profile, Seam
 
 ONE = 2 * 4 * 6 * 6 * 4  # bytes of a picture of four channels of 6 x 6, two of them
@@ -93,3 +95,16 @@ def test_seams_survive_json() -> None:
     found = profile(_Outer(rectified=True, read_twice=True).eval(), torch.zeros(2, 3, 6, 6))
     assert found.seams
     assert Profile.from_dict(found.to_dict()).seams == found.seams
+
+
+def test_a_profile_without_groups_looks_between_modules_only_where_it_is_asked_to() -> None:
+    model, x = _Outer(rectified=False, read_twice=False).eval(), torch.zeros(2, 3, 6, 6)
+    whole = profile(model, x)
+    plain = profile(model, x, options=ProfileOptions(groups=False))
+    asked = profile(model, x, options=ProfileOptions(groups=False, seams=True))
+    assert (plain.seams, plain.spans, plain.handed) == ((), (), ())
+    assert whole.seams
+    assert (asked.seams, asked.handed) == (whole.seams, whole.handed)
+    # What is carried is told by groups; all else of a span is not.
+    assert [replace(span, carried=()) for span in whole.spans] == list(asked.spans)
+    assert plain.layers == asked.layers == whole.layers

@@ -91,3 +91,37 @@ def test_they_survive_json():
     assert (again.spans, again.handed) == (seen.spans, seen.handed)
     assert seen.spans
     assert seen.handed
+
+
+def test_what_others_read_too_is_said():
+    class Reads(nn.Module):
+        def __init__(self, way):
+            super().__init__()
+            self.one, self.two, self.way = nn.Linear(4, 4), nn.Linear(4, 4), way
+
+        def forward(self, x):
+            made = self.one(x)
+            out = self.two(made)
+            return {
+                "alone": lambda: out,
+                "added": lambda: out + made,
+                "viewed": lambda: out + made.view(8).sum(),
+                "given": lambda: (out, made),
+            }[self.way]()
+
+    for way, shared in (("alone", False), ("added", True), ("viewed", True), ("given", True)):
+        assert profile(Reads(way), torch.ones(2, 4)).handed == (Handed(maker="one", taker="two", shared=shared),), way
+
+
+def test_a_module_that_writes_into_what_it_is_given_is_known():
+    class Writes(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one, self.two = nn.Linear(4, 4), nn.Linear(4, 4)
+
+        def forward(self, x):
+            return self.two(self.one(x.mul_(2)))
+
+    model = nn.Sequential(nn.Linear(4, 4), Writes(), nn.Sequential(nn.Linear(4, 4), nn.ReLU(inplace=True)))
+    found = spans(model, torch.ones(2, 4))
+    assert (found["1"].writes, found["2"].writes) == (True, False)

@@ -63,6 +63,25 @@ def test_the_callers_model_is_bit_identical_afterwards(model, image):
     assert before.differences(state_of(model)) == []
 
 
+def test_a_weight_that_moves_buffers_when_it_is_asked_for_is_not_asked_for():
+    model = nn.Sequential(nn.Linear(12, 12), nn.Linear(12, 12))
+    nn.utils.parametrizations.spectral_norm(model[0])  # one turn of its power iteration each time
+    x = torch.ones(2, 12)
+    before = state_of(model)
+    applied = apply(model, Plan(steps=(low_rank("0", 3), low_rank("1", 3))), x, calibration=[x])
+    assert [edit.step.layers for edit in applied.edits] == [("1",)]
+    assert before.differences(state_of(model)) == []
+
+
+def test_a_model_without_numbers_is_refused_and_left_alone():
+    with torch.device("meta"):
+        model = nn.Sequential(nn.Linear(12, 12))
+    before = state_of(model)
+    with pytest.raises(InputError, match="meta device"):
+        apply(model, Plan(steps=(low_rank("0", 3),)), torch.ones(1, 12))
+    assert before.differences(state_of(model)) == []
+
+
 @pytest.mark.parametrize("stop_at", range(4))
 def test_a_cancelled_apply_leaves_the_model_alone(model, image, stop_at):
     before = state_of(model)

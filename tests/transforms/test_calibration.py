@@ -135,7 +135,7 @@ def test_arrays_of_numpy_stand_for_tensors():
     for data in (rows, [rows], [(rows, numpy.arange(8))], {"x": rows}):
         (batch,) = calibration_of(data, like=like).batches
         assert torch.equal(batch.args[0], torch.ones(8, 5))  # in the precision of the model's inputs
-    with pytest.raises(InputError, match="ndarray"):
+    with pytest.raises(InputError, match="takes float32 2 × 5"):
         calibration_of(numpy.array(["a", "b"]), like=like)
 
 

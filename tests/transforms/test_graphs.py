@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import threading
 
 import torch
 from torch import Tensor, nn
@@ -59,3 +60,50 @@ def test_a_shared_copy_has_children_of_its_own_and_the_same_code() -> None:
     x = torch.ones(1, 3)
     torch.testing.assert_close(twin(x), x @ model[0].weight + 2)
     torch.testing.assert_close(model(x), model[0].inner(x @ model[0].weight) + 2)
+
+
+class _Watchful(_Template):
+    # Looks, while its forward is written down, at what all modules of the process share.
+    seen: tuple[object, object] = (None, None)
+
+    def forward(self, x: Tensor) -> Tensor:
+        type(self).seen = (nn.Module.__call__, nn.Module.__getattr__)
+        return super().forward(x)
+
+
+def test_writing_a_graph_leaves_the_calls_of_other_modules_alone() -> None:
+    # torch.fx puts its own in their place while it traces, and a model that trains on another thread goes through them.
+    plain = (nn.Module.__call__, nn.Module.__getattr__)
+    graph_of(_Watchful(), "Fire")
+    assert _Watchful.seen == plain
+
+
+def test_two_threads_can_write_graphs_at_once() -> None:
+    # With a tracer of torch.fx most of them fail, and what it puts around the calls of all modules stays for ever.
+    failures: list[Exception] = []
+    plain = (nn.Module.__call__, nn.Module.__getattr__)
+
+    def write() -> None:
+        try:
+            for _ in range(60):
+                graph_of(_Template(), "Fire")(torch.ones(1, 3))
+        except Exception as error:  # noqa: BLE001  any of them is a finding
+            failures.append(error)
+
+    threads = [threading.Thread(target=write) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    assert (nn.Module.__call__, nn.Module.__getattr__) == plain
+
+
+def test_tensors_that_the_forward_does_not_read_are_left_out() -> None:
+    template = _Template()
+    template.idle = nn.Parameter(torch.zeros(2))
+    assert [name for name, _ in graph_of(template, "Fire").named_parameters()] == [
+        "weight",
+        "inner.weight",
+        "inner.bias",
+    ]

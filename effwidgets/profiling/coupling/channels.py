@@ -96,10 +96,14 @@ def length(segment: Segment) -> int:
 
 def settle(axis: Axis) -> Axis:
     """Return the same dimension by the sets that stand now, none of which has parts."""
-    if all(
-        isinstance(factor, int) or (factor._root is None and factor.parts is None) for part in axis for factor in part
-    ):
-        return axis
+    for part in axis:  # asked for every dimension of every operation: no generators
+        for factor in part:
+            if not isinstance(factor, int) and (factor._root is not None or factor.parts is not None):
+                return _resettled(axis)
+    return axis
+
+
+def _resettled(axis: Axis) -> Axis:
     found: list[Segment] = []
     for segment in axis:
         found.extend(_settled(segment))

@@ -175,7 +175,7 @@ class Flow:
         tally = self._recorder.stack[-1]
         if tally.name and weight.dim() == 2 and all(axis is None for axis in axes_of(weight)):
             how = "(unpacked from another format, computed from others, or an input)"
-            reason = f"{tally.name!r}, a {tally.kind}, multiplies it by a matrix that is no layer's weight {how}"
+            reason = f"{tally.name!r} ({tally.kind}) multiplies it by a matrix that is no layer's weight {how}"
             fix((axes_of(rows)[-1],), reason)
 
     def _computed(self, weight: torch.Tensor, kinds: Any) -> str | None:
@@ -204,7 +204,7 @@ class Flow:
     def _constant_pad(self, args: Any, kwargs: Any, out: Any) -> None:
         tally = self._recorder.stack[-1]
         if isinstance(self._recorder.module_of(tally), nn.LocalResponseNorm):
-            taint(axes_of(args[0]), f"{tally.name!r}, a {tally.kind}, divides each channel by those beside it")
+            taint(axes_of(args[0]), f"{tally.name!r} ({tally.kind}) divides each channel by those beside it")
         STEPS["constant_pad_nd"](args, kwargs, out, tally.name)
 
     def _addmm(self, args: Any, _kwargs: Any, out: Any) -> None:

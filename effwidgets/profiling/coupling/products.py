@@ -14,6 +14,7 @@ from effwidgets.profiling.coupling.steps import axes_of, set_axes
 __all__ = ["attend", "multiply"]
 
 _CONTRACTED = "it goes into a product of activations (attention)"
+_CARRIED = "it goes through a product of activations, whose work would shrink by a part that no layer's numbers tell"
 _WIDTH = "it is the width of an attention head"
 
 
@@ -74,4 +75,5 @@ def _passed(axis: Axis | None) -> Axis | None:
     if any(channels.digit for channels in factors(axis)):
         fix((axis,), _WIDTH)
         return None
+    taint((axis,), _CARRIED)
     return axis

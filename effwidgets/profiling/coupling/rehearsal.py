@@ -88,8 +88,12 @@ class _Stage:
         if not names:
             return None
         # Different numbers from one group to the next: what is halved must not stay equal by chance. More channels, and
-        # not fewer: a single head or a group of one channel would look like something else.
-        added: Added = {name: self.group[name].blocks * (1 + place % 2) for place, name in enumerate(names)}
+        # not fewer: a single head or a group of one channel would look like something else. More than twice as many: a
+        # half or any other part of a width that a forward divides, rounded down, must not stay as it was.
+        added: Added = {
+            name: self.group[name].channels + self.group[name].blocks * (1 + place % 2)
+            for place, name in enumerate(names)
+        }
         twin = share(self._shadow.model)
         resize(twin, self._groups, added, self._fakes)
         for name in names:

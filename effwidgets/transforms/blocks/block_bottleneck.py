@@ -28,7 +28,7 @@ class BlockBottleneck(BlockReplacement):
 
     name: ClassVar[str] = "bottleneck_block"
     family: ClassVar[str] = "bottleneck"
-    title: ClassVar[str] = "A bottleneck"
+    title: ClassVar[str] = "A bottleneck over the whole block"
     width: ClassVar[str] = "width"
     more: ClassVar[tuple[str, ...]] = ("kernel", "shortcut")
     last: ClassVar[tuple[str, ...]] = ("expand",)

@@ -11,6 +11,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
+from effwidgets.transforms.asking import ask
 from effwidgets.transforms.blocks.observed import Observed
 from effwidgets.transforms.blocks.solving import Ends, settle_norms, solve_last, watching
 from effwidgets.transforms.trial import relative_error
@@ -23,6 +24,8 @@ _RATE: Final = 1e-2
 _RATE_OF_WEIGHTS: Final = 0.1
 _PICTURES: Final = 64  # in a step
 _ROUNDS: Final = 60  # over the data at most: what a few pictures say is soon learnt by heart
+_PLACES: Final = 16  # of outputs for each step, where there are so few of them
+_FEWEST: Final = 20  # steps all the same
 _LOOK: Final = 25  # steps between two looks at what is held out
 _SEED: Final = 20
 
@@ -135,7 +138,8 @@ def _fresh_norm(norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
 def _descend(work: nn.Module, train: Observed, best: _Best, budget: Budget) -> int:
     """Make gradient steps; return how many."""
     limit = time.perf_counter() + budget.seconds
-    steps = min(budget.steps, _ROUNDS * -(-len(train) // _PICTURES))
+    places = train.after[:, 0].numel()
+    steps = min(budget.steps, _ROUNDS * -(-len(train) // _PICTURES), max(_FEWEST, places // _PLACES))
     parameters = list(work.parameters())
     rates = [_RATE_OF_WEIGHTS / math.sqrt(one[0].numel()) if one.dim() > 1 else _RATE for one in parameters]
     adam = torch.optim.Adam([{"params": [one], "lr": rate} for one, rate in zip(parameters, rates, strict=True)])
@@ -143,6 +147,7 @@ def _descend(work: nn.Module, train: Observed, best: _Best, budget: Budget) -> i
     scale = float(train.after.var()) or 1.0
     with torch.enable_grad():
         for step in range(steps):
+            ask()
             if time.perf_counter() > limit:
                 return step
             for group, rate in zip(adam.param_groups, rates, strict=True):

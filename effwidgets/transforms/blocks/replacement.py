@@ -19,7 +19,7 @@ from effwidgets.transforms.blocks.observed import observed
 from effwidgets.transforms.blocks.sheet import Counted, counted
 from effwidgets.transforms.blocks.solving import Ends
 from effwidgets.transforms.blocks.spots import Spot, Spots
-from effwidgets.transforms.blocks.surroundings import groups_after, seams_after
+from effwidgets.transforms.blocks.surroundings import groups_after, handed_after, seams_after
 from effwidgets.transforms.calibration import Calibration
 from effwidgets.transforms.foresee import Foreseen, change_between
 from effwidgets.transforms.surgery import find_layer, pieces, replace_layer
@@ -100,6 +100,7 @@ class BlockReplacement(ABC):
             layers={spot.layer.name: made.layers},
             groups=groups_after(profile, spot, made),
             seams=seams_after(profile, spot, made),
+            handed=handed_after(profile, spot, made),
         )
 
     def rewrite(self, model: nn.Module, step: Step, profile: Profile) -> Edit:

@@ -10,7 +10,7 @@ from typing import Literal
 from torch import nn
 
 from effwidgets.profiling.layers import config_of
-from effwidgets.records import Cost, Group, LayerProfile, Member, Shape, TensorInfo
+from effwidgets.records import Cost, Group, Handed, LayerProfile, Member, Shape, TensorInfo
 from effwidgets.transforms.blocks.design import Design
 from effwidgets.transforms.blocks.spots import Spot
 
@@ -39,6 +39,7 @@ class Counted:
         keeps_input: whether its own operations keep what it takes.
         keeps_output: whether its own operations keep what it returns.
         groups: the channels that it makes and reads itself.
+        handed: which of its layers takes what another one returns.
     """
 
     layers: tuple[LayerProfile, ...]
@@ -46,6 +47,7 @@ class Counted:
     inside_bytes: int
     keeps_input: bool
     keeps_output: bool
+    handed: tuple[Handed, ...]
 
 
 def counted(spot: Spot, design: Design) -> Counted:
@@ -70,7 +72,8 @@ class _Sheet:
         self._own = Cost()
         self._held: dict[str, list[Member]] = {}  # the layer that makes channels -> who holds them
         self._makers: dict[int, frozenset[str]] = {0: frozenset()}  # by tensor
-        self._seen: set[int] = set()  # tensors that a layer returned
+        self._seen: dict[int, str] = {}  # tensor -> the layer that returned it
+        self._readers: dict[int, list[str]] = {}  # tensor -> the layers that take it, "" for the block itself
         self._kept: dict[int, tuple[str, int]] = {}  # tensor -> the layer that keeps it first, and its bytes
 
     def layer(self, name: str, x: _Flowing) -> _Flowing:
@@ -87,6 +90,8 @@ class _Sheet:
 
     def cat(self, parts: Sequence[_Flowing]) -> _Flowing:
         """Count a concatenation, which is the block's own work."""
+        for part in parts:
+            self._readers.setdefault(part.key, []).append("")
         shape = parts[0].shape
         channels = sum(part.shape[1] for part in parts)
         makers = frozenset[str]().union(*(part.makers for part in parts))
@@ -96,6 +101,8 @@ class _Sheet:
 
     def add(self, first: _Flowing, second: _Flowing) -> _Flowing:
         """Count a sum, which is the block's own work."""
+        for part in (first, second):
+            self._readers.setdefault(part.key, []).append("")
         out = self._fresh(first.shape, first.makers | second.makers, moved=first.moved or second.moved)
         self._own += Cost(elementwise_ops=prod(out.shape), moved_bytes=3 * self._bytes(out))
         return out
@@ -128,7 +135,16 @@ class _Sheet:
             inside_bytes=inside,
             keeps_input=0 in self._kept if spot.keeps else seam.keeps_input,
             keeps_output=out.key in self._kept,
+            handed=tuple(self._handed()),
         )
+
+    def _handed(self) -> Iterator[Handed]:
+        start = self._spot.layer.name
+        for key, readers in self._readers.items():
+            for reader in readers:
+                if key in self._seen and reader:
+                    maker = f"{start}.{self._seen[key]}"
+                    yield Handed(maker=maker, taker=f"{start}.{reader}", shared=len(readers) > 1)
 
     def _convolution(self, name: str, module: nn.Conv2d, x: _Flowing) -> _Flowing:
         learns = self._spot.learns
@@ -166,7 +182,8 @@ class _Sheet:
             ),
             output_bytes=self._bytes(out),
         )
-        self._seen.add(out.key)
+        self._seen[out.key] = name
+        self._readers.setdefault(x.key, []).append(name)
         self._made[name] = LayerProfile(
             name=f"{self._spot.layer.name}.{name}",
             kind=type(module).__name__,

@@ -195,8 +195,9 @@ class Spots:
             )
         if exact and seam.whole_bytes != self.cost(layer, self.below(layer)).saved_bytes:
             return (
-                "an earlier step of this plan changed what autograd keeps around it, so its cost cannot be foreseen; "
-                "apply that step first, and profile the edited model"
+                "an earlier step of this plan changed what autograd keeps in or around it, so its cost cannot be "
+                "foreseen. Put this step before that one (what was done inside of a block goes with it); or apply that "
+                "one alone, and plan this one on a profile of the edited model"
             )
         return None
 

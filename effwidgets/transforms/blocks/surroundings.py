@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
-from effwidgets.records import Group, Profile, Seam
+from effwidgets.records import Group, Handed, Profile, Seam
 from effwidgets.transforms.blocks.sheet import Counted
 from effwidgets.transforms.blocks.spots import Spot
 
-__all__ = ["barred_groups", "forgotten", "groups_after", "seams_after"]
+__all__ = ["barred_groups", "forgotten", "groups_after", "handed_after", "seams_after"]
 
 _CHANGED = "a block that held them was replaced by an earlier step of this plan; profile the edited model"
 
@@ -70,6 +70,13 @@ def seams_after(profile: Profile, spot: Spot, made: Counted) -> tuple[Seam, ...]
         elif not seam.layer.startswith(gone):
             found.append(seam)
     return tuple(found)
+
+
+def handed_after(profile: Profile, spot: Spot, made: Counted) -> tuple[Handed, ...]:
+    """Return who hands what to whom: the new layers to one another, and all around as before."""
+    gone = {one.name for one in spot.below}
+    left = (handed for handed in profile.handed if not gone & {handed.maker, handed.taker})
+    return (*left, *made.handed)
 
 
 def forgotten(seam: Seam) -> Seam:

@@ -41,7 +41,7 @@ class Bottleneck(Tucker2):
 
     name: ClassVar[str] = "bottleneck"
     family: ClassVar[str] = "bottleneck"
-    title: ClassVar[str] = "A bottleneck"
+    title: ClassVar[str] = "A bottleneck around this one layer"
     fits_inputs: ClassVar[bool] = True
     options: ClassVar[tuple[str, ...]] = ("refit", "relu")
     repairs: ClassVar[frozenset[str]] = frozenset({"bias", "batch_norm"})

@@ -166,7 +166,10 @@ class LowRank(Factorization):
         if data == "whitened":
             why = "they say nothing: there are too few, or they are all zero" if calibration else "none came"
             raise TransformError(f"{edit.step}: data is 'whitened', which needs calibration inputs; {why}.")
-        return super().values(old, edit, original, calibration)
+        found = super().values(old, edit, original, calibration)
+        if calibration is None or data == "plain":
+            return found
+        return replace(found, notes=(*found.notes, "not whitened: the calibration inputs say nothing here"))
 
     def _whitened(self, old: nn.Module, rank: int, moments: Moments) -> Values:
         weight, bias = weight_of(old).detach(), getattr(old, "bias", None)

@@ -96,6 +96,9 @@ def rank_plan(  # noqa: PLR0913  a verb for people: each has a plain meaning, al
     sites, skips = question.sites()
     found = question.layers(sites)
     if rule in ("budget", "params"):
+        if not found:
+            why = f": {', '.join(skips[0].layers)}: {skips[0].reason}" if skips else ""
+            raise TransformError(f"{transform} has no layer to work on here, so no budget can be reached{why}.")
         chosen = _by_budget(technique, found, known, rule, asked)
     else:
         chosen = [_by_layer(layer, rule, asked) for layer in found]
@@ -139,6 +142,9 @@ class _Question:
             asked = site.advised or not advised if self.wanted is None else site.layers[0] in self.wanted
             if asked and (len(site.layers) > 1 or not self.known.layer(site.layers[0]).self_cost.macs):
                 reason = "an embedding has no products whose error a rule could weigh; choose its rank yourself"
+                skips.append(Skip(transform=self.technique.name, layers=site.layers, reason=reason))
+            elif asked and not bool(torch.isfinite(weight_of(find_layer(self.model, site.layers[0]))).all()):
+                reason = "its weight has entries that are infinite or not a number"
                 skips.append(Skip(transform=self.technique.name, layers=site.layers, reason=reason))
             elif asked:
                 taken.append(site)
@@ -262,6 +268,8 @@ def _left_out(layer: _Layer, ranks: Sequence[int]) -> str | None:
     said = ", ".join(str(rank) for rank in ranks)
     if not all(ranks):
         return f"the rule finds rank {said}: nothing that stands out"
+    if tuple(ranks) == layer.full:
+        return f"the rule leaves it as it is, at its full rank {said}"
     technique = cast("Factorization", TRANSFORMS[layer.site.transform])
     spent = [_spent(technique, layer, ranks, rule) for rule in ("budget", "params")]
     if spent[0] < layer.profile.self_cost.macs and spent[1] < layer.part.params:

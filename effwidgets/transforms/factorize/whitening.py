@@ -24,6 +24,7 @@ from effwidgets.transforms.moments import Moments, input_moments
 __all__ = ["balanced", "centred", "fitted_layers", "moments_of", "prepared", "usable", "whitened_factors"]
 
 _HELD = 2**28  # bytes of moments held at once, for the layers that come next
+_LEAST = 0.01  # of the way towards a sphere, where there are few rows
 _NOTHING = 1e-10  # of the mean square: what is left of inputs that are always the same is rounding
 
 
@@ -99,12 +100,14 @@ def _next(held: _Prepared, name: str) -> list[str]:
 
 
 def _square(model: nn.Module, name: str) -> int:
-    # How many numbers the Gram matrices of a layer's inputs have; 0 for what is no linear layer.
+    # How many numbers the Gram matrices of a layer's inputs have; 0 for what is no linear layer. To ask for a weight
+    # that is parametrized would run its code, which moves the buffers of spectral_norm: only a plain one is looked at.
     module = dict(model.named_modules(remove_duplicate=False)).get(name)
-    if not isinstance(module, nn.Linear | nn.modules.conv._ConvNd):  # noqa: SLF001  the base of all six
+    weight = None if module is None else module._parameters.get("weight")  # noqa: SLF001
+    if not isinstance(module, nn.Linear | nn.modules.conv._ConvNd) or weight is None:  # noqa: SLF001  base of all six
         return 0
-    width = module.weight[0].numel()
-    return int(getattr(module, "groups", 1)) * width * width
+    width = weight[0].numel()
+    return int(getattr(module, "groups", 1) * width * width)
 
 
 def usable(moments: Moments | None) -> bool:
@@ -117,7 +120,8 @@ def centred(moments: Moments, *, by_mean: bool) -> tuple[Tensor, Tensor | None]:
 
     Moments of few rows know nothing of most directions: they are drawn towards a sphere, as far as their spread and
     the number of rows call for (Chen, Wiesel, Eldar and Hero 2010, IEEE Transactions on Signal Processing 58, equation
-    23), all the way for inputs that are always the same: then the nearest factors are those of the weight.
+    23), times ``d / (rows + d)``, so that a direction which many rows leave empty stays nearly so. For inputs that are
+    always the same they become the sphere: then the nearest factors are those of the weight.
     """
     gram = moments.gram if moments.gram.dim() > 2 else moments.gram[None]
     mean = moments.mean if moments.mean.dim() > 1 else moments.mean[None]
@@ -141,7 +145,8 @@ def _towards_sphere(scaled: Tensor, rows: int) -> Tensor:
     squares = scaled.square().sum((-2, -1), keepdim=True)
     apart = (squares - width).clamp(min=1e-12)
     few = (1 - 2 / width) * squares + width**2
-    return (few / ((rows + 1 - 2 / width) * apart)).clamp(max=1)
+    asked = (few / ((rows + 1 - 2 / width) * apart)).clamp(_LEAST, 1)
+    return asked * (width / (rows + width))
 
 
 def whitened_factors(weight: Tensor, gram: Tensor, rank: int) -> tuple[Tensor, Tensor]:

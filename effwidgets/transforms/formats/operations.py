@@ -30,12 +30,15 @@ def operation_of(module: nn.Module) -> Operation:
     if isinstance(module, nn.Linear):
         return functional.linear
     if isinstance(module, nn.Embedding):
-        return _looked_up
+        return _looking_up(module.padding_idx)
     return _convolution(cast("nn.Conv2d", module))
 
 
-def _looked_up(rows: Tensor, weight: Tensor, _bias: Tensor | None) -> Tensor:
-    return functional.embedding(rows, weight)
+def _looking_up(padding: int | None) -> Operation:
+    def apply(rows: Tensor, weight: Tensor, _bias: Tensor | None) -> Tensor:
+        return functional.embedding(rows, weight, padding)  # that row gets no gradient
+
+    return apply
 
 
 def _convolution(module: nn.Conv2d) -> Operation:

@@ -18,7 +18,6 @@ _UNKNOWN = ("The forward asks for values", "Which layers' channels", "No layer's
 _MAKERS = ("Linear", "NonDynamicallyQuantizableLinear", "Embedding", "EmbeddingBag", "Bilinear", "Parametrized", "Conv")
 
 
-
 def group_asked(profile: Profile, step: Step) -> Group:
     """Return the group that ``step`` names.
 
@@ -108,9 +107,8 @@ def unfollowed(profile: Profile) -> Iterator[tuple[str, str]]:
 
 
 def _ungrouped(note: str) -> str:
-    if not note:
-        return "which layers read its channels is not known: the profile has no groups (ProfileOptions(groups=True))"
-    return f"which layers read its channels is not known: {note[0].lower()}{note[1:].rstrip('.')}"
+    why = f"{note[0].lower()}{note[1:].removesuffix('.')}" if note else "the profile was made without groups"
+    return f"which layers' channels change together could not be followed ({why})"
 
 
 def site_of(transform: str, group: Group, layers: Mapping[str, LayerProfile]) -> Site:

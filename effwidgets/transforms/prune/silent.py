@@ -45,6 +45,8 @@ _QUOTIENTS: Final = frozenset({"truediv", "div", "div_", "itruediv"})
 _FIRST: Final = frozenset(_KEEPING_NAMES.split()) | _QUOTIENTS
 _JOINS: Final = frozenset({"cat", "concat", "concatenate", "stack"})
 
+_TRACING: Final = threading.Lock()  # of two that trace at once, torch.fx leaves what it puts around all modules behind
+
 
 def silent_channels(scene: Scene) -> Tensor:
     """Return which channels of the group are zero for every input, or are read by nothing but zeros: ``(channels,)``.
@@ -165,7 +167,8 @@ class _Walk:
         ids = {id(module): name for name, module in self._modules.items()}
         first = {id(self._modules[name]): name for name in scene.modules}
         self._member = {name: first.get(id(module), "") for name, module in self._modules.items()}
-        self._graph = _Tracer(frozenset(ids.values()) & frozenset(scene.modules)).trace(self._twin)
+        with _TRACING:
+            self._graph = _Tracer(frozenset(ids.values()) & frozenset(scene.modules)).trace(self._twin)
         self._none = torch.zeros(scene.group.channels, dtype=torch.bool)
         self._known: dict[fx.Node, Tensor | None] = {}
 

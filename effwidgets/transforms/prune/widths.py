@@ -81,7 +81,7 @@ def rounded(model: nn.Module, inputs: Inputs, plan: Plan, *, options: WidthOptio
         if step.transform == _PRUNE:
             try:
                 choices.append(_choice(work, step, _known(known), options))
-                taken = _at(step, choices[-1].chosen)
+                taken = _at(step, choices[-1].chosen, group_asked(_known(known), step).channels)
             except EffError as error:
                 notes.append(f"Left as it is: {error}")
         steps.append(taken)
@@ -171,11 +171,7 @@ def _candidates(asked: int, whole: int, blocks: int, within: float) -> tuple[int
     near = {asked + offset * blocks for offset in range(-3, 4)}
     near |= {side * grid for grid in _GRIDS for side in (asked // grid, asked // grid + 1)}
     return tuple(
-        sorted(
-            width
-            for width in near
-            if width == asked or (abs(width - asked) <= reach and 1 <= width < whole and not width % blocks)
-        )
+        sorted(width for width in near if abs(width - asked) <= reach and 1 <= width <= whole and not width % blocks)
     )
 
 
@@ -209,8 +205,10 @@ def _said(found: WidthTime, asked: int) -> str:
     return f"{found.width} {what}: {off:+.1%} ± {error:.1%} of the time at {asked}."
 
 
-def _at(step: Step, width: int) -> Step:
-    return replace(step, settings=settings({**dict(step.settings), "channels": width}))
+def _at(step: Step, width: int, whole: int) -> Step:
+    # Keeping all is refused unless it is asked for.
+    all_stay = {"anyway": True} if width == whole else {}
+    return replace(step, settings=settings({**dict(step.settings), "channels": width, **all_stay}))
 
 
 class _Bench:
@@ -218,7 +216,9 @@ class _Bench:
 
     def __init__(self, model: nn.Module, step: Step, known: Profile, device: torch.device) -> None:
         self._model, self._step, self._known, self._device = model, step, known, device
-        self._members = tuple(dict.fromkeys(member.layer for member in group_asked(known, step).members))
+        group = group_asked(known, step)
+        self._whole = group.channels
+        self._members = tuple(dict.fromkeys(member.layer for member in group.members))
 
     def times(self, widths: tuple[int, ...], seconds: float, *, fresh: bool = False) -> dict[int, list[float]]:
         """Return the seconds of each width, by rounds; remembered ones unless they are to be ``fresh``."""
@@ -237,12 +237,12 @@ class _Bench:
         return _CACHE[key]
 
     def _layers(self, width: int) -> tuple[LayerProfile, ...]:
-        after = foresee(self._known, _at(self._step, width))
+        after = foresee(self._known, _at(self._step, width, self._whole))
         return tuple(after.layer(name) for name in self._members)
 
     def _work(self, layers: tuple[LayerProfile, ...], width: int) -> Callable[[], object]:
         cut = share(self._model)
-        TRANSFORMS[_PRUNE].rewrite(cut, _at(self._step, width), self._known)
+        TRANSFORMS[_PRUNE].rewrite(cut, _at(self._step, width, self._whole), self._known)
         drawn = torch.Generator().manual_seed(0)
         calls: list[tuple[nn.Module, Tensor]] = []
         for layer in layers:

@@ -85,4 +85,6 @@ def _read(path: Path) -> dict[str, Tensor]:
             tied = json.loads((file.metadata() or {}).get(_TIED, "{}"))
     except (SafetensorError, OSError, ValueError) as error:
         raise RecipeError(f"{path} cannot be read: {error}. It is damaged; save the model again.") from error
+    if not isinstance(tied, dict) or not all(isinstance(first, str) and first in tensors for first in tied.values()):
+        raise RecipeError(f"{path} cannot be read: it ties names to tensors that it does not hold. It is damaged.")
     return {**tensors, **{name: tensors[first] for name, first in tied.items()}}

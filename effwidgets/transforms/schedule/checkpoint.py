@@ -11,12 +11,12 @@ from dataclasses import replace
 from typing import ClassVar, Final, Literal
 
 from torch import nn
-from torch.nn.modules.batchnorm import _NormBase
 from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import (
     ActivationWrapper,
     CheckpointWrapper,
     checkpoint_wrapper,
 )
+from torch.nn.modules.batchnorm import _NormBase
 
 from effwidgets.errors import TransformError
 from effwidgets.records import Cost, Edit, Group, LayerProfile, Piece, Profile, Site, Skip, Span, Step
@@ -31,6 +31,7 @@ _INSIDE: Final = "_checkpoint_wrapped_module"
 _WRAPPER: Final = CheckpointWrapper.__name__
 _WRAPPERS: Final = frozenset({_WRAPPER, "OffloadWrapper"})
 _SEVERAL: Final = 2
+_WRITES: Final = "it writes into what it is given, so it cannot be run again from that"
 _TRAINING: Final = "It helps in training alone: a forward without gradients takes the same time and memory as before."
 _TWICE: Final = (
     "Its batch norms see each training batch twice, so that their running statistics move twice as fast; a momentum of "
@@ -50,7 +51,7 @@ class Checkpoint:
     family: ClassVar[str] = "recompute"
     phase: ClassVar[Literal["structure", "format", "schedule"]] = "schedule"
     exact: ClassVar[frozenset[str]] = frozenset({"params", "param_bytes", "macs", "backward_macs", "saved_bytes"})
-    reads: ClassVar[frozenset[str]] = frozenset()
+    reads: ClassVar[frozenset[str]] = frozenset({"layers"})
     repairs: ClassVar[frozenset[str]] = frozenset()
 
     def sites(self, profile: Profile) -> Iterator[Site | Skip]:
@@ -106,11 +107,12 @@ class Checkpoint:
 
     def rewrite(self, model: nn.Module, step: Step, profile: Profile) -> Edit:
         """Put the block into torch's wrapper. Non-reentrant, random state kept."""
-        del profile
         name = self._target(step)
         block = find_layer(model, name)
         if block is model:
             raise TransformError(f"{step}: it is the model itself; name a block inside of it.")
+        if any(span.writes for span in profile.spans if span.layer == name):
+            raise TransformError(f"{step}: {_WRITES}.")
         around = [path for path, module in model.named_modules() if isinstance(module, ActivationWrapper)]
         near = [path for path in around if f"{path}.".startswith(f"{name}.") or f"{name}.".startswith(f"{path}.")]
         if near:
@@ -175,7 +177,7 @@ def _unknown(span: Span | None) -> str | None:
     if not span.last:
         return "nothing inside of it is kept for the backward: no parameter before it or in it learns"
     if span.writes:
-        return "it writes into what it is given, so it cannot be run again from that"
+        return _WRITES
     return None if span.given else "it was given no tensor by position, from which it could be run again"
 
 

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 __all__ = ["ReversibleBlocks"]
 
@@ -75,6 +76,7 @@ class _Coupled(Function):
         return one, two
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *given: Tensor) -> tuple[Tensor | None, ...]:
         one, two = (tensor.detach() for tensor in ctx.saved_tensors)
         above, below = given

@@ -163,12 +163,20 @@ def _obstacle(profile: Profile, names: tuple[str, ...] | list[str]) -> str | Non
         return f"{odd} does not run once from one tensor to one of the same shape"
     if any(layer.inputs != found[0].inputs for layer in found):
         return "the blocks have different shapes"
+    return _unlinked(profile, names) or _held_elsewhere(profile, names)
+
+
+def _unlinked(profile: Profile, names: tuple[str, ...] | list[str]) -> str | None:
     links = {(handed.maker, handed.taker): handed.shared for handed in profile.handed}
     for one, two in pairwise(names):
         if links.get((one, two)):
             return f"what {one} returns is read elsewhere too, not by {two} alone"
         if (one, two) not in links:
             return f"{two} does not take what {one} returns, and nothing else"
+    return None
+
+
+def _held_elsewhere(profile: Profile, names: tuple[str, ...] | list[str]) -> str | None:
     held = {layer.name for layer in profile.layers if layer.name.startswith(tuple(f"{name}." for name in names))}
     inside = {*held, *names}
     for layer in profile.layers:

@@ -239,6 +239,37 @@ def test_a_channel_permutation_bars_and_a_pixel_shuffle_takes_its_places_togethe
     assert sides(shuffled) == [("0", "out", 4, 0), ("2", "in", 1, 0)]
 
 
+def test_a_response_norm_is_named_by_the_channels_that_it_bars():
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.LocalResponseNorm(3), nn.Conv2d(4, 2, 1))
+    assert groups(model, PICTURE)["0"].obstacle == "'1' (LocalResponseNorm) divides each channel by those beside it"
+
+
+def test_a_reader_whose_weight_is_made_anew_is_no_attention():
+    class Unpacked(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("packed", torch.ones(4, 8, dtype=torch.int8))
+
+        def forward(self, x):
+            return nn.functional.linear(x, self.packed.to(x.dtype))
+
+    model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), Unpacked())
+    reason = str(groups(model, ROWS)["0"].obstacle)
+    assert reason.startswith("'2' (Unpacked) multiplies it by a matrix that is no layer's weight")
+
+
+def test_an_instance_norm_without_a_scale_holds_each_channel_once_whatever_the_batch():
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.InstanceNorm2d(4), nn.Conv2d(4, 2, 1))
+    group = groups(model, torch.zeros(2, 3, 4, 4))["0"]
+    assert group.obstacle is None
+    assert sides(group) == [("0", "out", 1, 0), ("1", "out", 1, 0), ("2", "in", 1, 0)]
+
+
+def test_channels_that_pass_through_a_product_stay_because_no_layer_tells_its_work():
+    model = Net(lambda n, x: n.b(x @ x.transpose(0, 1) @ n.a(x)), a=nn.Linear(8, 6), b=nn.Linear(6, 2))
+    assert "product of activations" in str(groups(model, ROWS)["a"].obstacle)
+
+
 def test_a_forward_that_cannot_be_followed_becomes_a_note():
     model = Net(lambda n, x: n.a(x) if n.a(x).sum() > 0 else x, a=nn.Linear(8, 8))
     seen, notes = coupling_of(make_shadow(model), as_call(ROWS))

@@ -130,6 +130,21 @@ def test_a_stated_flatten_is_found_when_all_are_tried():
     assert "a number that does not follow" in seen[0].obstacle
 
 
+def test_a_width_that_is_divided_and_rounded_down_is_found_when_all_are_tried():
+    class Divided(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second, self.last = nn.Linear(24, 8), nn.Linear(24, 8), nn.Linear(8, 2)
+            self.read = nn.Linear(8, 2)
+
+        def forward(self, x):
+            y, z = self.first(x), self.second(x)  # a quarter of 8, of 9 and of 10 channels are two
+            return self.read(y), self.last(z.reshape(*z.shape[:2], 4, y.shape[-1] // 4).flatten(2))
+
+    seen, _ = coupling_of(make_shadow(Divided()), as_call(ROWS))
+    assert "does not follow" in next(str(group.obstacle) for group in seen if group.name == "first")
+
+
 def test_a_shuffle_that_reads_its_sizes_follows_and_one_that_states_them_does_not():
     class Shuffled(nn.Module):
         def __init__(self, *, stated):

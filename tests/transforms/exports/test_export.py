@@ -20,6 +20,7 @@ from effwidgets.transforms.exports.export import export
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.*", "ignore::FutureWarning:torch.*")
 
 
+@pytest.mark.slow
 def test_a_program_runs_in_a_process_of_its_own_for_any_batch(tmp_path):
     found = specimen("residual")
     model, call = found.build(), found.inputs()

@@ -279,3 +279,13 @@ def test_a_rank_out_of_range_names_layer_value_and_range(rank):
     known = profile(nn.Sequential(nn.Linear(8, 8)), torch.zeros(1, 8))
     with pytest.raises(TransformError, match=r"low_rank at 0 .*rank is .* from 1 to 8"):
         LOW_RANK.estimate(known, Step(transform="low_rank", layers=("0",), settings=settings(rank=rank)))
+
+
+def test_inputs_that_say_nothing_leave_a_note_that_nothing_was_whitened():
+    model, plan = nn.Sequential(nn.Linear(16, 16)), Plan(steps=(step("0", 4),))
+    silent = apply(model, plan, torch.ones(1, 16), calibration=torch.zeros(8, 16), repair=False)
+    assert silent.edits[0].notes == ("not whitened: the calibration inputs say nothing here",)
+    spoiled = torch.randn(64, 16)
+    spoiled[3] = torch.nan  # one row of many
+    made = apply(model, plan, torch.ones(1, 16), calibration=spoiled, repair=False)
+    assert made.edits[0].notes == ("whitened by 63 rows of calibration inputs",)

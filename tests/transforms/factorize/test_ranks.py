@@ -124,3 +124,24 @@ def test_unknown_names_and_values_out_of_range_are_answered():
         rank_plan(model(), INPUT, value=2.0)
     with pytest.raises(UnknownNameError):
         rank_plan(model(), INPUT, layers=["nowhere"])
+
+
+def test_a_weight_that_is_no_number_is_skipped_and_the_others_get_their_ranks():
+    net = model()
+    with torch.no_grad():
+        next(net.parameters())[0, 0] = torch.nan
+    for rule in ("energy", "error", "budget", "params", "evbmf"):
+        found = rank_plan(net, INPUT, rule=rule, value=0.9)
+        reasons = {skip.layers: skip.reason for skip in found.skips}
+        assert reasons["0",] == "its weight has entries that are infinite or not a number"
+
+
+def test_a_budget_without_a_layer_to_work_on_says_so():
+    with pytest.raises(TransformError, match="spatial_svd has no layer to work on here"):
+        rank_plan(nn.Sequential(nn.Linear(16, 16)), torch.ones(1, 16), transform="spatial_svd", rule="budget")
+
+
+def test_batches_with_labels_first_are_understood():
+    net, inputs = nn.Sequential(nn.Linear(16, 32)), torch.randn(40, 16)
+    labelled = [(torch.arange(40), inputs)]
+    assert rank_plan(net, inputs[:1], calibration=labelled) == rank_plan(net, inputs[:1], calibration=inputs)

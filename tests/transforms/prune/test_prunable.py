@@ -97,6 +97,59 @@ def test_the_nearest_widths_of_a_group_in_runs_are_named(channels, near):
         channels_asked(step("a", channels=channels), replace(GROUP, blocks=2))
 
 
+def test_all_the_channels_are_refused_unless_they_are_asked_for_all_the_same():
+    with pytest.raises(TransformError, match=r"channels 8 saves nothing: .* at most 7"):
+        channels_asked(step("a", channels=8), GROUP)
+    assert channels_asked(step("a", channels=8, anyway=True), GROUP) == 8
+
+
+class Either(nn.Module):
+    """Its numbers decide which of two layers runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.left, self.right = nn.Linear(4, 6), nn.Linear(6, 2), nn.Linear(6, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Take the left or the right way."""
+        y = self.first(x)
+        return torch.as_tensor(self.left(y) if y.sum() > 0 else self.right(y))
+
+
+def test_a_forward_that_chooses_by_values_leaves_each_layer_alone_with_the_reason():
+    found = known(Either())
+    skips = [skip for skip in CHANNEL_PRUNE.sites(found) if isinstance(skip, Skip)]
+    assert [skip.layers for skip in skips] == [("first",), ("left",), ("right",)]
+    assert all("the forward asks for values" in skip.reason for skip in skips)
+    with pytest.raises(TransformError, match="the forward asks for values"):
+        group_asked(found, step("first", channels=2))
+
+
+class Lent(nn.Module):
+    """Reads the weight of a layer without running it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(4, 6), nn.Linear(6, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Go through both."""
+        return torch.as_tensor(self.last(nn.functional.linear(x, self.first.weight)))
+
+
+def test_a_layer_that_is_only_read_from_outside_is_a_skip_beside_the_groups():
+    reasons = {skip.layers: skip.reason for skip in CHANNEL_PRUNE.sites(known(Lent())) if isinstance(skip, Skip)}
+    assert "did not run as a layer" in reasons["first",]
+    assert ("last",) in reasons
+
+
+def test_a_transposed_convolution_that_makes_several_of_each_channel_stays():
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ConvTranspose2d(4, 8, 2, 2, groups=4), nn.Conv2d(8, 2, 1))
+    found = profile(model, torch.ones(1, 3, 4, 4))
+    reasons = {skip.layers: skip.reason for skip in CHANNEL_PRUNE.sites(found) if isinstance(skip, Skip)}
+    assert reasons["0",] == "1, a ConvTranspose2d, mixes the channels or cannot be cut"
+
+
 def test_every_group_is_a_site_or_a_skip():
     found = known(plain())
     places = list(CHANNEL_PRUNE.sites(found))

@@ -12,6 +12,7 @@ from torch.nn import functional
 from effwidgets.profiling.profile import profile
 from effwidgets.records import Plan, Step, settings
 from effwidgets.transforms.apply import apply
+from effwidgets.transforms.prune import silent
 from effwidgets.transforms.prune.criteria import CRITERIA
 
 CRITERIA_OF_WEIGHTS = ("l2", "l1", "fpgm")
@@ -224,6 +225,21 @@ def test_following_a_forward_leaves_other_threads_alone():
     stop.set()
     worker.join()
     assert not failed
+
+
+def test_forwards_are_followed_one_at_a_time(monkeypatch):
+    """Of two threads that trace at once, torch.fx leaves what it puts around all modules behind for ever."""
+    held, trace = [], silent._Tracer.trace
+
+    def watched(tracer, model):
+        held.append(silent._TRACING.locked())
+        return trace(tracer, model)
+
+    monkeypatch.setattr(silent._Tracer, "trace", watched)
+    pruned(residual(), "stem", 5, "l2")
+    assert held
+    assert all(held)
+    assert not silent._TRACING.locked()
 
 
 def test_profile_groups_are_those_that_the_tests_are_about():

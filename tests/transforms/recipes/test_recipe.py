@@ -190,6 +190,16 @@ def test_missing_or_damaged_tensors_are_said(folder):
         load(folder, build)
 
 
+@pytest.mark.parametrize("tied", ["null", "[1]", '{"5.weight": 3}', '{"5.weight": "nowhere"}'])
+def test_ties_to_tensors_that_are_not_there_are_damage(folder, tied):
+    from safetensors.torch import load_file, save_file
+
+    file = folder / "model.safetensors"
+    save_file(load_file(file), file, metadata={"tied": tied})
+    with pytest.raises(RecipeError, match="ties names to tensors that it does not hold"):
+        load(folder, build)
+
+
 def test_no_folder_or_no_recipe_in_it_is_said(tmp_path):
     with pytest.raises(RecipeError, match="is not a folder"):
         load(tmp_path / "nowhere", build)

@@ -249,3 +249,45 @@ def test_a_block_with_batch_norms_says_that_they_see_each_batch_twice():
     done = apply(model.train(), again("block1"), call).model
     done(call.args[0]).sum().backward()
     assert int(done.block1.bn1.num_batches_tracked - model.block1.bn1.num_batches_tracked) == 2
+
+
+class WritesFirst(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = nn.Linear(8, 8), nn.Linear(8, 8)
+
+    def forward(self, x):
+        return self.two(self.one(x.mul_(2)).tanh())
+
+
+def test_a_block_that_writes_into_its_input_is_left_alone():
+    # Run again from what it was given, it would double that a second time: wrong gradients, without a word.
+    model, x = nn.Sequential(nn.Linear(6, 8), WritesFirst(), nn.Linear(8, 2)), torch.ones(4, 6)
+    site = next(site for site in CHECKPOINT.sites(profile(model, x)) if site.layers == ("1",))
+    assert isinstance(site, Skip)
+    assert "writes into what it is given" in site.reason
+    done = apply(model, again("1"), x)
+    assert not done.edits
+    assert "writes into what it is given" in done.skipped[0].reason
+
+
+def test_an_edit_says_that_batch_norms_see_each_batch_twice():
+    normed = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 4, 1))
+    x = torch.ones(2, 3, 4, 4)
+    done = apply(nn.Sequential(normed, nn.Conv2d(4, 4, 1)), again("0"), x)
+    assert any("twice" in note for note in done.edits[0].notes)
+    # Two steps of this momentum on one batch are one step of m: 1 - (1 - m)^(2 / 2).
+    m = normed[1].momentum
+    half = copy.deepcopy(done.model).train()
+    for module in half.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1 - (1 - m) ** 0.5
+    plain = nn.Sequential(normed, nn.Conv2d(4, 4, 1)).train()
+    batch = torch.randn(8, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    half.load_state_dict(plain.state_dict())
+    for net in (plain, half):
+        net(batch).sum().backward()
+    (once,) = [module for module in plain.modules() if isinstance(module, nn.BatchNorm2d)]
+    (twice,) = [module for module in half.modules() if isinstance(module, nn.BatchNorm2d)]
+    assert torch.allclose(once.running_mean, twice.running_mean, atol=1e-6)  # roundings of float32
+    assert torch.allclose(once.running_var, twice.running_var, atol=1e-6)

@@ -90,3 +90,28 @@ def test_it_is_copied_and_pickled_and_takes_an_even_number_of_blocks():
     assert torch.equal(pickle.loads(pickle.dumps(net))(x), expected)  # noqa: S301
     with pytest.raises(ValueError, match="even number"):
         ReversibleBlocks([nn.Identity()])
+
+
+def test_what_ran_under_autocast_runs_again_under_it():
+    torch.manual_seed(0)
+    coupled = ReversibleBlocks([Block(8, 0.0) for _ in range(4)]).eval()
+    kept = copy.deepcopy(coupled)
+    kept.saving = False
+    found = []
+    for net in (coupled, kept):
+        x = inputs().detach().float().repeat(1, 2)[:, :8].requires_grad_()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            out = net(x)
+        out.square().sum().backward()
+        found.append([x.grad, *(parameter.grad for parameter in net.parameters())])
+    for again, once in zip(*found, strict=True):
+        # The streams are float32: their inputs come back to some roundings of 6e-8. Run again without autocast, the
+        # gradients are 4e-3 apart, a rounding of bfloat16.
+        assert float((again - once).norm()) < 1e-4 * float(once.norm())
+
+
+def test_a_gradient_of_the_gradient_is_refused_and_not_wrong():
+    net, x = model(2), inputs()
+    (gradient,) = torch.autograd.grad(net(x).square().sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()

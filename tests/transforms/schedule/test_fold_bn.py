@@ -13,7 +13,7 @@ from effwidgets.profiling.profile import profile
 from effwidgets.records import Plan, Site, Skip, Step, settings
 from effwidgets.testing.zoo import specimen
 from effwidgets.transforms.apply import apply, hypothetical
-from effwidgets.transforms.foresee import estimate_plan
+from effwidgets.transforms.foresee import estimate_plan, foresee
 from effwidgets.transforms.schedule.fold_bn import FOLD_BN
 
 
@@ -219,3 +219,39 @@ def test_the_site_says_that_training_changes():
     site = found(specimen("residual").build(), specimen("residual").inputs())["block1.bn1"]
     assert not site.advised
     assert any("after the last training" in warning for warning in site.warnings)
+
+
+class ReadTwice(nn.Module):
+    """What the convolution returns is normed, and read without that too, in one of several ways."""
+
+    def __init__(self, way):
+        super().__init__()
+        self.way = way
+        self.conv, self.norm = nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)
+
+    def forward(self, x):
+        made = self.conv(x)
+        early = made.sigmoid() if self.way == "before" else 0
+        out = self.norm(made) + early
+        if self.way == "added":  # a block that norms first, with the plain input beside it
+            out = out + made
+        return (out, made) if self.way == "returned" else out
+
+
+@pytest.mark.parametrize("way", ["added", "before", "returned"])
+def test_a_layer_that_is_read_without_the_norm_too_is_left_alone(way):
+    model, x = unsettled(ReadTwice(way)), torch.ones(2, 3, 4, 4)
+    site = found(model, x)["norm"]
+    assert isinstance(site, Skip)
+    assert "read elsewhere too" in site.reason
+    with pytest.raises(TransformError, match="read elsewhere too"):
+        FOLD_BN.estimate(profile(model, x), fold("conv", "norm").steps[0])
+    assert isinstance(found(unsettled(ReadTwice("alone")), x)["norm"], Site)
+
+
+def test_the_layer_is_foreseen_with_its_new_bias():
+    model, x = unsettled(nn.Sequential(nn.Conv2d(3, 4, 1, bias=False), nn.BatchNorm2d(4))), torch.ones(2, 3, 4, 4)
+    known = profile(model, x)
+    done = apply(model, fold("0", "1"), x, known=known)
+    said = foresee(known, fold("0", "1").steps[0])
+    assert [layer.config for layer in said.layers] == [layer.config for layer in done.profile.layers]

@@ -83,3 +83,23 @@ def test_blocks_that_do_not_follow_each_other_are_refused():
         REVERSIBLE.estimate(known, couple("1.0").steps[0])
     with pytest.raises(TransformError, match="same shape"):
         REVERSIBLE.estimate(known, couple("0", "1.0").steps[0])
+
+
+class Looked(nn.Module):
+    """Two blocks; what the first returns is read by the head too."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two, self.head = Block(8, 0.0), Block(8, 0.0), nn.Linear(8, 2)
+
+    def forward(self, x):
+        first = self.one(x)
+        return self.head(self.two(first) + first)
+
+
+def test_blocks_with_something_read_between_them_are_left_alone():
+    known = profile(Looked(), torch.ones(4, 8))
+    found = [site for site in REVERSIBLE.sites(known) if site.layers[0] == "one"]
+    assert isinstance(found[0], Skip)
+    with pytest.raises(TransformError, match="read elsewhere too"):
+        REVERSIBLE.estimate(known, couple("one", "two").steps[0])
