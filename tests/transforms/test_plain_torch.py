@@ -13,8 +13,8 @@ from torch import nn
 
 from effwidgets.profiling import ProfileOptions
 from effwidgets.profiling.profile import profile
-from effwidgets.records import Plan, Site, Step
-from effwidgets.testing.contracts import settings_of
+from effwidgets.records import Plan, Site
+from effwidgets.search.places import Place, step_at
 from effwidgets.transforms.apply import apply
 from effwidgets.transforms.base import TRANSFORMS
 
@@ -64,8 +64,7 @@ def _first(name: str, folder: Path) -> bool:
         site = next((found for found in TRANSFORMS[name].sites(known) if isinstance(found, Site)), None)
         if site is None:
             continue
-        chosen = settings_of(site)
-        step = Step(transform=name, layers=site.layers, settings=chosen[len(chosen) // 2])
+        step = step_at(Place(TRANSFORMS[name], site), 0.5)
         applied = apply(model, Plan(steps=(step,)), x, calibration=x, known=known)
         assert applied.edits, applied.skipped
         edited = applied.model.eval()

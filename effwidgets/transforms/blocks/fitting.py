@@ -24,7 +24,8 @@ _RATE: Final = 1e-2
 _RATE_OF_WEIGHTS: Final = 0.1
 _PICTURES: Final = 64  # in a step
 _ROUNDS: Final = 60  # over the data at most: what a few pictures say is soon learnt by heart
-_PLACES: Final = 16  # of outputs for each step, where there are so few of them
+_FEW: Final = 8  # pictures
+_PLACES: Final = 16  # of outputs for each step, where there are so few pictures
 _FEWEST: Final = 20  # steps all the same
 _LOOK: Final = 25  # steps between two looks at what is held out
 _SEED: Final = 20
@@ -139,7 +140,9 @@ def _descend(work: nn.Module, train: Observed, best: _Best, budget: Budget) -> i
     """Make gradient steps; return how many."""
     limit = time.perf_counter() + budget.seconds
     places = train.after[:, 0].numel()
-    steps = min(budget.steps, _ROUNDS * -(-len(train) // _PICTURES), max(_FEWEST, places // _PLACES))
+    steps = min(budget.steps, _ROUNDS * -(-len(train) // _PICTURES))
+    if len(train) < _FEW:
+        steps = min(steps, max(_FEWEST, places // _PLACES))
     parameters = list(work.parameters())
     rates = [_RATE_OF_WEIGHTS / math.sqrt(one[0].numel()) if one.dim() > 1 else _RATE for one in parameters]
     adam = torch.optim.Adam([{"params": [one], "lr": rate} for one, rate in zip(parameters, rates, strict=True)])

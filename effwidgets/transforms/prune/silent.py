@@ -25,7 +25,7 @@ _NORMS = (_BATCH_NORMS, nn.modules.instancenorm._InstanceNorm)  # noqa: SLF001
 # Zero in, zero out, each channel for itself.
 _KEEPING: Final = (
     *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.RReLU, nn.GELU, nn.SiLU, nn.Mish, nn.Tanh, nn.ELU, nn.CELU, nn.SELU),
-    *(nn.Hardswish, nn.Softsign, nn.Tanhshrink, nn.Hardshrink, nn.Softshrink, nn.PReLU),
+    *(nn.GLU, nn.Hardswish, nn.Softsign, nn.Tanhshrink, nn.Hardshrink, nn.Softshrink, nn.PReLU),
     *(nn.Identity, nn.Flatten, nn.Unflatten, nn.Upsample, nn.ZeroPad1d, nn.ZeroPad2d, nn.ZeroPad3d),
     *(nn.modules.dropout._DropoutNd, nn.modules.pooling._MaxPoolNd, nn.modules.pooling._AvgPoolNd),  # noqa: SLF001
     *(nn.modules.pooling._AdaptiveAvgPoolNd, nn.modules.pooling._AdaptiveMaxPoolNd),  # noqa: SLF001
@@ -37,7 +37,7 @@ _KEEPING_NAMES: Final = """
     squeeze unsqueeze expand clone to float half double bfloat16 type_as mean sum neg abs sign square sqrt getitem chunk
     split unbind movedim swapaxes max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d
     adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d
-    adaptive_max_pool3d boolean_dispatch interpolate amax
+    adaptive_max_pool3d boolean_dispatch interpolate amax glu
 """
 _SUMS: Final = frozenset({"add", "iadd", "add_", "sub", "isub", "sub_"})
 _PRODUCTS: Final = frozenset({"mul", "imul", "mul_", "matmul", "bmm", "einsum"})

@@ -242,5 +242,17 @@ def test_forwards_are_followed_one_at_a_time(monkeypatch):
     assert not silent._TRACING.locked()
 
 
+def test_channels_that_a_norm_kills_before_a_gated_unit_go_first():
+    model = nn.Sequential(nn.Conv2d(3, 12, 1), nn.BatchNorm2d(12), nn.GLU(1), nn.Conv2d(6, 2, 1)).eval()
+    with torch.no_grad():
+        for place in (1, 4, 7, 10):  # a value and its gate are six apart
+            model[1].weight[place] = model[1].bias[place] = 0
+        model[0].weight[[1, 4, 7, 10]] *= 100  # strong by their weights
+    step = Step(transform="channel_prune", layers=("0",), settings=settings(channels=4))
+    done = apply(model, Plan(steps=(step,)), IMAGE, repair=False)
+    with torch.no_grad():
+        torch.testing.assert_close(done.model(IMAGE), model(IMAGE), rtol=1e-5, atol=1e-6)
+
+
 def test_profile_groups_are_those_that_the_tests_are_about():
     assert [group.name for group in profile(residual(), IMAGE).groups if not group.obstacle] == ["stem"]

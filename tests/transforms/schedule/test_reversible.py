@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from tests.transforms.schedule.test_coupling import Block
 from torch import nn
 
 from effwidgets.errors import TransformError
@@ -12,6 +11,7 @@ from effwidgets.testing.zoo import specimen
 from effwidgets.transforms.apply import apply
 from effwidgets.transforms.schedule.coupling import ReversibleBlocks
 from effwidgets.transforms.schedule.reversible import REVERSIBLE
+from tests.transforms.schedule.test_coupling import Block
 
 
 def tower(blocks):
