@@ -78,7 +78,7 @@ from effwidgets.session import (
     undo,
 )
 from effwidgets.transforms import TRANSFORMS, Applied, Calibration, Written, calibration_of, load, save
-from effwidgets.transforms.prune.widths import WidthOptions
+from effwidgets.transforms.prune.width_options import WidthOptions
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

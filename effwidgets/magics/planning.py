@@ -8,7 +8,7 @@ from typing import Any, Final
 from effwidgets.magics.scope import Scope
 from effwidgets.magics.word import Word, names_in
 from effwidgets.session import rank_plan, rounded, sites, sparsity_plan
-from effwidgets.transforms.prune.widths import WidthOptions
+from effwidgets.transforms.prune.width_options import WidthOptions
 
 __all__ = ["PLANNING"]
 

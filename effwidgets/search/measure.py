@@ -15,7 +15,7 @@ from effwidgets.profiling.calls import Call, tensors_in
 from effwidgets.profiling.shadow import share
 from effwidgets.records import Edit, Profile, Step
 from effwidgets.search.replay import Replay
-from effwidgets.transforms.repair import batch_norms
+from effwidgets.transforms.repair.batch_norm import batch_norms
 from effwidgets.transforms.trial import answer, relative_error, squares, stand_in
 
 if TYPE_CHECKING:

@@ -19,7 +19,6 @@ from effwidgets.transforms import export as write
 from effwidgets.transforms import replay as carry_out
 from effwidgets.transforms import undo as take_back
 from effwidgets.transforms.base import TRANSFORMS
-from effwidgets.transforms.formats import download_bytes as coded_bytes
 
 if TYPE_CHECKING:
     from effwidgets.transforms.exports.export import Format
@@ -208,6 +207,8 @@ def download_bytes(applied: Applied) -> int:
     given: object = applied
     if not isinstance(given, Applied):
         raise InputError(f"{type(given).__name__} came; what apply() returned was expected.")
+    from effwidgets.transforms.formats.download import download_bytes as coded_bytes
+
     return coded_bytes(applied.profile, applied.edits)
 
 

@@ -17,7 +17,7 @@ from effwidgets.transforms.foresee import estimate_plan as estimate
 if TYPE_CHECKING:
     from effwidgets.transforms.factorize.ranks import Rule
     from effwidgets.transforms.formats.allocation import Allocation
-    from effwidgets.transforms.prune.widths import WidthOptions
+    from effwidgets.transforms.prune.width_options import WidthOptions
 
 __all__ = ["estimate_plan", "rank_plan", "rounded", "sparsity_plan"]
 

@@ -10,7 +10,6 @@ from torch import nn
 from effwidgets.profiling.calls import Call
 from effwidgets.records import Account, Edit, Json, Plan, Profile, Repaired, Shown, Skip
 from effwidgets.transforms.calibration import Calibration
-from effwidgets.transforms.formats.download import download_bytes
 from effwidgets.transforms.recipes.architecture import Line
 from effwidgets.transforms.taken import Taken
 
@@ -76,6 +75,8 @@ class Applied(Shown):
     def account(self) -> Account:
         """Return what was done as a record, without the model: what a notebook shows, and what JSON can keep."""
         optimizer = optimizer_note(self.new_parameters, self.gone_parameters)
+        from effwidgets.transforms.formats.download import download_bytes  # with all formats
+
         coded = any(name == "download_bytes" for edit in self.edits for name, _ in edit.measured)
         said = {optimizer, *notes_of(self.edits, (), "", self.repaired)}
         return Account(

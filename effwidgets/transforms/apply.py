@@ -23,7 +23,6 @@ from effwidgets.transforms.factorize.whitening import fitted_layers, prepared
 from effwidgets.transforms.hypothetical import LEFT_OUT, hypothetical
 from effwidgets.transforms.plans import check_plan, options_for
 from effwidgets.transforms.recipes.architecture import architecture_of
-from effwidgets.transforms.repair import STEPS, Stages
 from effwidgets.transforms.sound import check_calibration
 from effwidgets.transforms.verify import Reference, sound_reference
 from effwidgets.transforms.work import Work
@@ -66,6 +65,10 @@ def apply(  # noqa: PLR0913  the verb of the package: each has a plain meaning, 
         InputError: not a module, not a plan, inputs or calibration data of an unknown kind.
         ModelError: the forward of ``model`` itself fails, with the inputs or with the calibration data.
     """
+    from effwidgets.transforms.repair.stages import (
+        Stages,  # with least squares and all: half of what an import would take
+    )
+
     started = time.perf_counter()
     check_module(model)
     check_plan(model, plan)
@@ -113,6 +116,8 @@ def _asked(repair: bool | Collection[str]) -> tuple[str, ...] | None:  # noqa: F
     # None: what each transformation asks for.
     if isinstance(repair, bool):
         return None if repair else ()
+    from effwidgets.transforms.repair.units import STEPS
+
     names = (repair,) if isinstance(repair, str) else tuple(repair)
     for name in names:
         if name not in STEPS:

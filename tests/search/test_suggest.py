@@ -16,7 +16,7 @@ from effwidgets.search import survey as survey_module
 from effwidgets.search.survey import GOALS, merit, survey
 from effwidgets.search.words import risk_of
 from effwidgets.transforms.apply import apply, hypothetical
-from effwidgets.transforms.repair import batch_norms
+from effwidgets.transforms.repair.batch_norm import batch_norms
 from tests.search.conftest import fingerprint, same
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from effwidgets.errors import TransformError
 from effwidgets.records import Cost, Edit, Profile, Site, Skip, Step, settings
+from effwidgets.transforms.asked import anyway
 from effwidgets.transforms.blocks.observed import Observed, observed
 from effwidgets.transforms.blocks.pooled import PooledPlaces, pooled_layers, pooled_profiles, saves
 from effwidgets.transforms.blocks.replacement import check_plain
@@ -80,7 +81,7 @@ class GlobalPoolHead:
         """Return the pooled head in the place of all that stood there."""
         spot, picture = PooledPlaces(profile).asked(step)
         made = pooled_profiles(spot, picture)
-        if not dict(step.settings).get("anyway") and not saves(spot, made):
+        if not anyway(step) and not saves(spot, made):
             raise _dear(step)
         names = {layer.name for layer in (spot.layer, *spot.below)}
         groups = barred_groups(profile, names)
@@ -90,7 +91,7 @@ class GlobalPoolHead:
     def rewrite(self, model: nn.Module, step: Step, profile: Profile) -> Edit:
         """Put the pooled head there, with parameters of zeros."""
         spot, picture = PooledPlaces(profile).asked(step, exact=False)
-        if not dict(step.settings).get("anyway") and not saves(spot, pooled_profiles(spot, picture)):
+        if not anyway(step) and not saves(spot, pooled_profiles(spot, picture)):
             raise _dear(step)
         name = spot.layer.name
         old = find_layer(model, name)

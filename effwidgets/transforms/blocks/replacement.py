@@ -13,6 +13,7 @@ from torch import nn
 
 from effwidgets.errors import TransformError, UnknownNameError
 from effwidgets.records import Cost, Edit, Knob, Profile, Site, Skip, Step, settings
+from effwidgets.transforms.asked import anyway
 from effwidgets.transforms.blocks.design import Design, built
 from effwidgets.transforms.blocks.fitting import BY_DEFAULT, Budget, fitted
 from effwidgets.transforms.blocks.observed import observed
@@ -158,7 +159,7 @@ class BlockReplacement(ABC):
             raise UnknownNameError(f"ending of {self.name}", ending, ENDINGS)
         design = self.design(spot, step, wide, str(ending))
         made = counted(spot, design)
-        if not dict(step.settings).get("anyway") and not _saves(spot, made):
+        if not anyway(step) and not _saves(spot, made):
             even = self._break_even(spot, step)
             hint = f"it breaks even at {even}" if even else f"even {self.width} 1 saves nothing"
             raise TransformError(

@@ -15,7 +15,6 @@ from typing import Final, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import ActivationWrapper
 
 from effwidgets.errors import EffError, InputError, TransformError, UnknownNameError
 from effwidgets.profiling.calls import Call, Inputs, as_call, map_tensors, tensors_in
@@ -127,6 +126,8 @@ def _checked(model: object, path: str | Path) -> tuple[nn.Module, Path]:
 
 def _plain(model: nn.Module) -> nn.Module:
     # In evaluation mode; what is run again in a backward has none here.
+    from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import ActivationWrapper  # slow to import
+
     work = private_copy(model).eval()
     for parameter in work.parameters():
         parameter.requires_grad = False

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import prod
+from typing import Literal, TypeAlias
 
 import torch
 
@@ -14,7 +15,10 @@ from effwidgets.profiling.layers import config_of
 from effwidgets.records import Cost, Group, LayerProfile, Member, Profile, Shape
 from effwidgets.transforms.factorize.parts import Part
 
-__all__ = ["bytes_each", "chained", "regroup"]
+__all__ = ["Graded", "bytes_each", "chained", "graded_as", "regroup"]
+
+Graded: TypeAlias = Literal["no", "forward", "backward"]
+"""Whether a profile is of a forward without gradients, of one with, or of one whose backward was counted too."""
 
 
 def bytes_each(dtype: str) -> int:
@@ -42,19 +46,28 @@ class _Run:
     again: bool  # a checkpoint runs its forward once more in the backward, and keeps nothing of it
     cast: bool  # autocast: weights are copied to another dtype, and the copies are kept
     trainable: bool
+    counted: bool  # whether the profile counts a backward
 
     def node(self, graded: Fraction, *, last: bool) -> Fraction:
         """Return the share of the calls for which autograd writes a factor down."""
         return Fraction(1) if self.learns or (last and self.biased) else graded
 
 
-def chained(layer: LayerProfile, parts: Sequence[Part], *, graded: bool = True) -> tuple[LayerProfile, ...]:
+def graded_as(profile: Profile) -> Graded:
+    """Return how much of a backward ``profile`` knows of."""
+    if profile.cost.backward_macs:
+        return "backward"
+    return "forward" if profile.cost.saved_bytes else "no"
+
+
+def chained(layer: LayerProfile, parts: Sequence[Part], *, graded: Graded = "backward") -> tuple[LayerProfile, ...]:
     """Return the records of the `torch.nn.Sequential` of ``parts`` that stands for ``layer``, and of these.
 
     Only the last one has the layer's bias. A backward costs as much as the forward for each gradient: of the weight,
     and of the inputs where they have one; what the layer had the first factor has, and the inputs of the others have
     one whenever the weights before them do. A Linear keeps its input for the gradient of its weight, a convolution
-    whenever autograd writes it down at all. ``graded``: whether the profile is of a forward with gradients.
+    whenever autograd writes it down at all. ``graded``: whether the profile is of a forward with gradients, and
+    whether its backward was counted too.
     """
     run, now = _run(layer, graded=graded)
     whole, made = Part.of_layer(layer), []
@@ -85,7 +98,7 @@ def chained(layer: LayerProfile, parts: Sequence[Part], *, graded: bool = True) 
     return parent, first, *made[1:]
 
 
-def _run(layer: LayerProfile, *, graded: bool) -> tuple[_Run, _Passing]:
+def _run(layer: LayerProfile, *, graded: Graded) -> tuple[_Run, _Passing]:
     own, whole = layer.self_cost, Part.of_layer(layer)
     weight, bias = layer.tensor("weight"), layer.tensor("bias")
     assert weight is not None  # noqa: S101  Part.of_layer said so
@@ -97,10 +110,12 @@ def _run(layer: LayerProfile, *, graded: bool) -> tuple[_Run, _Passing]:
     again = share > 1 + weight.trainable
     learns = weight.trainable and share > 0
     given = share - learns - again if share else Fraction(0)
-    biased = graded and bias is not None and bias.trainable
+    biased = graded != "no" and bias is not None and bias.trainable
     if not own.macs:  # an Embedding: no product of its own tells
-        learns, given = graded and weight.trainable, Fraction(0)
-    run = _Run(each, learns, biased, again, each != bytes_each(weight.dtype), weight.trainable)
+        learns, given = graded != "no" and weight.trainable, Fraction(0)
+    elif graded == "forward":  # what is kept tells instead
+        learns, given = weight.trainable, Fraction(not weight.trainable and own.saved_bytes > 0)
+    run = _Run(each, learns, biased, again, each != bytes_each(weight.dtype), weight.trainable, graded == "backward")
     return run, _Passing(layer.inputs[0], times, given)
 
 
@@ -139,7 +154,7 @@ def _cost(layer: LayerProfile, part: Part, run: _Run, now: _Passing, returned: S
         params=params,
         param_bytes=params * bytes_each(weight.dtype),
         macs=macs,
-        backward_macs=int(macs * (run.learns + run.again + now.graded)),
+        backward_macs=int(macs * (run.learns + run.again + now.graded)) if run.counted else 0,
         moved_bytes=(read + numbers + params * layer.calls) * run.each,
         output_bytes=numbers * run.each,
     )

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from effwidgets.errors import TransformError
 from effwidgets.records import Cost, Edit, Knob, LayerProfile, Profile, Shape, Site, Skip, Step
+from effwidgets.transforms.asked import anyway
 from effwidgets.transforms.calibration import Calibration
 from effwidgets.transforms.factorize.break_even import fewer, largest, nothing_saved, saves_both
-from effwidgets.transforms.factorize.chains import bytes_each, chained, regroup
+from effwidgets.transforms.factorize.chains import bytes_each, chained, graded_as, regroup
 from effwidgets.transforms.factorize.parts import Part
 from effwidgets.transforms.factorize.weights import Values, groups_of, of_groups, weight_of, weight_shape
 from effwidgets.transforms.foresee import Foreseen, change_between
@@ -132,8 +133,7 @@ class Factorization(ABC):
         layer = profile.layer(self.target(step))
         weight_shape(layer)
         whole = Part.of_layer(layer)
-        graded = profile.cost.backward_macs > 0 or profile.cost.saved_bytes > 0
-        made = chained(layer, self.chain(whole, self.ranks_of(step, whole)), graded=graded)
+        made = chained(layer, self.chain(whole, self.ranks_of(step, whole)), graded=graded_as(profile))
         return Foreseen(layers={layer.name: made}, groups=regroup(profile, layer, made))
 
     def estimate(self, profile: Profile, step: Step) -> Cost:
@@ -214,7 +214,7 @@ class Factorization(ABC):
             if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= high:
                 raise TransformError(f"{step}: {name} is {value!r}; a whole number from 1 to {high} was expected.")
             found.append(value)
-        if dict(step.settings).get("anyway") is not True and not fewer(whole, self.chain(whole, found)):
+        if not anyway(step) and not fewer(whole, self.chain(whole, found)):
             limits = self.limits(whole.of_one_group().weight)
             even = largest(limits, lambda ranks: fewer(whole, self.chain(whole, ranks)))
             raise TransformError(f"{step}: {nothing_saved(whole, self.ranks, found, even)}")

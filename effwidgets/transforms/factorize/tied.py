@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from effwidgets.errors import TransformError
 from effwidgets.records import Cost, Edit, Group, Knob, LayerProfile, Profile, Site, Step, TensorInfo
-from effwidgets.transforms.factorize.chains import bytes_each, chained, regroup
+from effwidgets.transforms.factorize.chains import bytes_each, chained, graded_as, regroup
 from effwidgets.transforms.factorize.factors import matrix_factors, matrix_product
 from effwidgets.transforms.factorize.parts import Part
 from effwidgets.transforms.foresee import Foreseen
@@ -94,8 +94,10 @@ def foresee_pair(profile: Profile, step: Step, rank: int) -> Foreseen:
     """Return what stands where the two layers stood: the parameters with the one that comes first."""
     embedding, head = (profile.layer(name) for name in step.layers)
     parts = _parts(Part.of_layer(embedding), rank)
-    first = chained(embedding, parts)
-    second = chained(head, (Part.point("Linear", rank, parts[1].out), replace(_up(parts[0]), bias=_biased(head))))
+    graded = graded_as(profile)
+    first = chained(embedding, parts, graded=graded)
+    stages = Part.point("Linear", rank, parts[1].out), replace(_up(parts[0]), bias=_biased(head))
+    second = chained(head, stages, graded=graded)
     second = (second[0], replace(second[1], kind="Turned", config=()), second[2])
     order = {layer.name: place for place, layer in enumerate(profile.layers)}
     if order[embedding.name] < order[head.name]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from effwidgets.errors import TransformError, UnknownNameError
 from effwidgets.records import Group, Knob, LayerProfile, Profile, Site, Step
+from effwidgets.transforms.asked import anyway
 from effwidgets.transforms.prune.channels import makes
 from effwidgets.transforms.prune.criteria import CRITERIA, OF_NORMS, criterion_of
 from effwidgets.transforms.prune.pruned import product_layers
@@ -50,7 +51,7 @@ def channels_asked(step: Step, group: Group) -> int:
     criterion_of(dict(step.settings))
     value, whole, blocks = step.setting("channels"), group.channels, group.blocks
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= whole:
-        wanted = f"a whole number from {blocks} to {whole}" + (f" in steps of {blocks}" if blocks > 1 else "")
+        wanted = f"a whole number from {least(group)} to {whole}" + (f" in steps of {blocks}" if blocks > 1 else "")
         raise TransformError(f"{step}: channels is {value!r}; {wanted} was expected.")
     if value % blocks:
         near = sorted({max(blocks, value // blocks * blocks), (value // blocks + 1) * blocks})
@@ -58,12 +59,25 @@ def channels_asked(step: Step, group: Group) -> int:
             f"{step}: channels is {value}; the channels lie in {blocks} equal runs, as convolutions in groups take "
             f"them, and the same number must stay in each: {' or '.join(map(str, near))} was expected."
         )
-    if value == whole and dict(step.settings).get("anyway") is not True:
+    if value < least(group) and not anyway(step):
+        raise TransformError(
+            f"{step}: one head left of {whole}: torch then copies less around the attention than with more, and what a "
+            "backward keeps cannot be told to the byte. Keep 2, or set anyway=True to have it done."
+        )
+    if value == whole and not anyway(step):
         raise TransformError(
             f"{step}: channels {value} saves nothing: that is all there are; at most {whole - blocks} saves something. "
             "Set anyway=True to have it done."
         )
     return value
+
+
+def least(group: Group) -> int:
+    """Return the fewest channels for which every estimate holds.
+
+    Of heads it is two: a single one is laid out without a copy, wherever more are transposed and merged.
+    """
+    return 2 if group.kind == "heads" else group.blocks
 
 
 def obstacle_of(group: Group, layers: Mapping[str, LayerProfile], groups: Sequence[Group] = ()) -> str | None:
@@ -74,11 +88,9 @@ def obstacle_of(group: Group, layers: Mapping[str, LayerProfile], groups: Sequen
         layers: of the profile, by name.
         groups: all that there are: two attentions in one forward share their products.
     """
-    what = "head" if group.kind == "heads" else "channel"
-    if group.channels == 1:
-        return f"there is only one {what}"
-    if group.channels == group.blocks:
-        return f"each of the {group.blocks} groups of a convolution has only one channel of it"
+    few = _too_few(group)
+    if few:
+        return few
     for member in group.members:
         layer = layers.get(member.layer)
         if layer is None:
@@ -89,6 +101,17 @@ def obstacle_of(group: Group, layers: Mapping[str, LayerProfile], groups: Sequen
     if not any(member.side == "in" for member in group.members):
         return "nothing reads these channels"
     return _shared_products(group, layers, groups) if group.kind == "heads" else None
+
+
+def _too_few(group: Group) -> str | None:
+    what = "head" if group.kind == "heads" else "channel"
+    if group.channels == 1:
+        return f"there is only one {what}"
+    if group.kind == "heads" and group.channels == least(group):
+        return f"of only {group.channels} heads none can go: with one left, what a backward keeps cannot be told"
+    if group.channels == group.blocks:
+        return f"each of the {group.blocks} groups of a convolution has only one channel of it"
+    return None
 
 
 def unfollowed(profile: Profile) -> Iterator[tuple[str, str]]:
@@ -121,7 +144,7 @@ def site_of(transform: str, group: Group, layers: Mapping[str, LayerProfile]) ->
         for member in group.members
     )
     knobs = (
-        Knob(name="channels", kind="int", low=group.blocks, high=group.channels, multiple=group.blocks),
+        Knob(name="channels", kind="int", low=least(group), high=group.channels, multiple=group.blocks),
         Knob(
             name="criterion",
             kind="choice",
@@ -135,9 +158,12 @@ def site_of(transform: str, group: Group, layers: Mapping[str, LayerProfile]) ->
 
 
 def _shared_products(group: Group, layers: Mapping[str, LayerProfile], groups: Sequence[Group]) -> str | None:
-    own = {layer.name for layer in product_layers(group, layers)}
+    own = {layer.name: None for layer in product_layers(group, layers)}
+    if len(own) > 1:
+        names = " and ".join(name or "the model itself" for name in list(own)[:2])
+        return f"{names} both multiply activations: which of the products are those of the heads cannot be told"
     for other in groups:
-        if other.name != group.name and (both := own & {layer.name for layer in product_layers(other, layers)}):
+        if other.name != group.name and (both := own.keys() & {layer.name for layer in product_layers(other, layers)}):
             where = next(iter(both)) or "the model itself"
             return f"{where} multiplies for these heads and those of {other.name}: which is whose cannot be told"
     return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, TypeAlias
 
 import torch
@@ -21,6 +21,7 @@ from effwidgets.transforms.foresee import foresee
 from effwidgets.transforms.plans import check_plan, options_for
 from effwidgets.transforms.prune.prunable import channels_asked, group_asked
 from effwidgets.transforms.prune.stopwatch import paired, times_of
+from effwidgets.transforms.prune.width_options import WidthOptions
 from effwidgets.transforms.surgery import find_layer
 
 __all__ = ["WidthOptions", "measured_width", "rounded"]
@@ -31,21 +32,6 @@ _GRIDS: Final = (4, 8, 16, 32, 64)
 
 Key: TypeAlias = tuple[object, ...]
 _CACHE: dict[Key, dict[int, list[float]]] = {}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WidthOptions:
-    """How widths are looked for.
-
-    Attributes:
-        within: how far from the asked width, as a share of it.
-        seconds: about how long one step is measured; twice that where another width is taken.
-        known: the profile of the model with its inputs, with groups, where it is at hand.
-    """
-
-    within: float = 0.15
-    seconds: float = 1.0
-    known: Profile | None = None
 
 
 def rounded(model: nn.Module, inputs: Inputs, plan: Plan, *, options: WidthOptions | None = None) -> Rounded:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from effwidgets.profiling.profile import profile
+from effwidgets.profiling.profile import ProfileOptions, profile
 from effwidgets.records import Plan, Profile, Site, Skip, Step, settings
 from effwidgets.testing.zoo import specimen
 from effwidgets.transforms.apply import apply, hypothetical
@@ -172,3 +172,21 @@ def test_a_factor_can_be_split_again_and_the_plan_adds_up():
     change, said = edited.profile.cost - known.cost, estimate_plan(known, plan)
     for name in COUNTED:
         assert getattr(said, name) == getattr(change, name), name
+
+
+@pytest.mark.parametrize("name", ["residual", "frozen", "half_frozen", "gpt", "bfloat16"])
+def test_estimates_hold_for_a_profile_that_counts_no_backward(name: str) -> None:
+    found = specimen(name)
+    model, inputs = found.build(), found.inputs()
+    forward = ProfileOptions(backward=False)
+    known = profile(model, inputs, options=forward)
+    for transform in (TRANSFORMS["low_rank"], TRANSFORMS["spatial_svd"]):
+        for site in transform.sites(known):
+            if isinstance(site, Site):
+                rank = int(site.knobs[0].break_even or 1)
+                step = Step(transform=site.transform, layers=site.layers, settings=(("rank", rank),))
+                change = profile(apply(model, Plan(steps=(step,)), inputs).model, inputs, options=forward).cost
+                said = transform.estimate(known, step)
+                assert {field: getattr(said, field) for field in transform.exact} == {
+                    field: getattr(change - known.cost, field) for field in transform.exact
+                }, str(step)

@@ -11,7 +11,9 @@ from torch.nn.utils import prune
 
 from effwidgets.errors import TransformError, UnknownNameError
 from effwidgets.profiling.profile import profile
-from effwidgets.records import Group, Member, Profile, Skip, Step, settings
+from effwidgets.records import Group, Member, Plan, Profile, Site, Skip, Step, settings
+from effwidgets.transforms.apply import apply
+from effwidgets.transforms.base import TRANSFORMS
 from effwidgets.transforms.prune.channel_prune import CHANNEL_PRUNE
 from effwidgets.transforms.prune.prunable import channels_asked, group_asked, obstacle_of
 
@@ -155,3 +157,46 @@ def test_every_group_is_a_site_or_a_skip():
     places = list(CHANNEL_PRUNE.sites(found))
     assert [place.layers[0] for place in places] == [group.name for group in found.groups]
     assert isinstance(places[-1], Skip)
+
+
+class Beside(nn.Module):
+    """Attention at the root, and a product of activations that is none of its business."""
+
+    def __init__(self, gram: nn.Module) -> None:
+        super().__init__()
+        self.q, self.k, self.v, self.o = (nn.Linear(16, 16) for _ in range(4))
+        self.gram = gram
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, k, v = (layer(x).view(2, 5, -1, 4).transpose(1, 2) for layer in (self.q, self.k, self.v))
+        mixed = nn.functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(2, 5, -1)
+        out: torch.Tensor = self.o(mixed) + self.gram(x)
+        return out
+
+
+class Gram(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x @ x.transpose(1, 2)).mean()
+
+
+def test_heads_beside_another_product_are_left_alone_because_their_share_cannot_be_told() -> None:
+    x = torch.ones(2, 5, 16)
+    found = {
+        name: [one for one in TRANSFORMS["channel_prune"].sites(profile(Beside(gram), x)) if "q" in one.layers]
+        for name, gram in (("alone", nn.Identity()), ("beside", Gram()))
+    }
+    assert isinstance(found["alone"][0], Site)
+    assert "both multiply activations" in found["beside"][0].reason
+
+
+def test_one_head_is_not_left_unless_it_is_asked_for_twice() -> None:
+    model, x = Beside(nn.Identity()), torch.ones(2, 5, 16)
+    found = profile(model, x)
+    for heads, said in ((2, None), (1, "Keep 2, or set anyway=True")):
+        wanted = Step(transform="channel_prune", layers=("q",), settings=settings(channels=heads))
+        done = apply(model, Plan(steps=(wanted,)), x, known=found)
+        assert [said in skip.reason for skip in done.skipped if said] == ([True] if said else [])
+        if said is None:
+            estimate = TRANSFORMS["channel_prune"].estimate(found, wanted)
+            assert estimate.saved_bytes == (done.profile.cost - found.cost).saved_bytes
+            assert estimate.macs == (done.profile.cost - found.cost).macs

@@ -12,7 +12,8 @@ from effwidgets.records import Plan, Step, settings
 from effwidgets.testing.untouched import state_of
 from effwidgets.transforms.apply import apply
 from effwidgets.transforms.calibration import Calibration
-from effwidgets.transforms.repair import output_error, reestimate_batch_norm
+from effwidgets.transforms.repair.batch_norm import reestimate_batch_norm
+from effwidgets.transforms.repair.outputs import output_error
 
 
 def trained() -> tuple[nn.Module, Calibration]:

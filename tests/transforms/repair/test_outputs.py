@@ -8,8 +8,7 @@ from torch import nn
 
 from effwidgets.profiling.calls import Call
 from effwidgets.transforms.calibration import Calibration
-from effwidgets.transforms.repair import output_error
-from effwidgets.transforms.repair.outputs import quick_reference
+from effwidgets.transforms.repair.outputs import output_error, quick_reference
 from effwidgets.transforms.trial import apart, relative_error
 
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from effwidgets import Plan, Step, apply, settings
 from effwidgets.transforms.calibration import calibration_of
-from effwidgets.transforms.repair import output_error
+from effwidgets.transforms.repair.outputs import output_error
 
 
 def made() -> nn.Module:

@@ -17,7 +17,9 @@ from effwidgets.records import Plan, Repaired, Step, settings
 from effwidgets.testing.untouched import state_of
 from effwidgets.transforms.apply import Applied, apply
 from effwidgets.transforms.calibration import Calibration
-from effwidgets.transforms.repair import output_error, passes, remembered, repair, whole
+from effwidgets.transforms.repair import passes, remembered, whole
+from effwidgets.transforms.repair.outputs import output_error
+from effwidgets.transforms.repair.whole import repair
 
 LEAST = ["least_squares"]
 
