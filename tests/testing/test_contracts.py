@@ -45,8 +45,8 @@ class DrawsNumbers(LowRank):
         return super().fit(model, original, edit, calibration)
 
 
-class Wrapper(nn.Sequential):
-    """A class of the plug-in's own: a model with it does not run where the plug-in is absent."""
+# A class of the plug-in's own: a model with it does not run where the plug-in is absent, whatever it is called.
+Wrapper = type("Sequential", (nn.Sequential,), {"__module__": __name__})
 
 
 class OwnModules(LowRank):

@@ -7,7 +7,10 @@ wider, the forward runs again, and what is followed then must be what was found,
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import combinations
 from typing import TypeAlias
@@ -101,7 +104,7 @@ class _Stage:
                 module = twin.get_submodule(layer)
                 setattr(module, attribute, getattr(module, attribute) + worth * added[name])
         try:
-            with python_random_kept():
+            with python_random_kept(), _unlogged():
                 after, _ = follow(Shadow(twin, self._shadow.mode), self._call)
         except Exception as error:  # noqa: BLE001  anybody's forward, with layers of other sizes
             _let_go(error)
@@ -123,6 +126,21 @@ class _Stage:
             ):
                 return f"the channels of {group.name!r} would go another way"
         return None
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """Keep torch from writing a page about each operation that fails here: failing is what is looked for."""
+    thread, log = threading.get_ident(), logging.getLogger("torch._subclasses.fake_tensor")
+
+    def others(record: logging.LogRecord) -> bool:
+        return record.thread != thread
+
+    log.addFilter(others)
+    try:
+        yield
+    finally:
+        log.removeFilter(others)
 
 
 def _let_go(error: BaseException | None) -> None:

@@ -1,5 +1,7 @@
 """Groups tried out on a shadow: what a forward states or derives, and what follows by itself."""
 
+import logging
+
 import pytest
 import torch
 from torch import nn
@@ -194,3 +196,24 @@ def test_a_rehearsal_that_cannot_be_made_bars_what_needs_it(monkeypatch):
     monkeypatch.setattr("effwidgets.profiling.coupling.rehearsal.share", breaks)
     (first, _) = heads(model("by_nothing"))
     assert "could not be tried (RuntimeError: no copies today)" in first.obstacle
+
+
+def test_what_fails_when_it_is_tried_is_not_written_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    class Fixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(6, 8), nn.Linear(8, 6)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            out: torch.Tensor = self.second((self.first(x).view(2, 4, 2) + torch.ones(4, 1)).flatten(1))
+            return out
+
+    log = logging.getLogger("torch._subclasses.fake_tensor")
+    log.addHandler(caplog.handler)  # torch's own loggers hand nothing on
+    try:
+        groups = profile(Fixed(), torch.ones(2, 6)).groups
+    finally:
+        log.removeHandler(caplog.handler)
+    assert any(group.obstacle for group in groups if group.name == "first")
+    assert not caplog.records
+    assert not log.filters

@@ -126,7 +126,7 @@ def test_each_matrix_is_a_site_or_has_a_reason() -> None:
     assert "tied" in reasons["tied"]
     assert "raw parameter" in reasons["attention"]
     assert "recurrent" in reasons["cell"]
-    assert "weight_orig" in reasons["masked"]
+    assert "masked" in reasons["masked"]
     assert all(not site.advised for site in found.values() if isinstance(site, Site))
 
 
