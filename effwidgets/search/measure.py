@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from effwidgets.profiling.calls import Call, tensors_in
 from effwidgets.profiling.shadow import share
 from effwidgets.records import Edit, Profile, Step
 from effwidgets.search.replay import Replay
+from effwidgets.transforms.factorize.whitening import prepared
 from effwidgets.transforms.repair.batch_norm import batch_norms
 from effwidgets.transforms.trial import answer, relative_error, squares, stand_in
 
@@ -68,6 +70,10 @@ class Bench:
             except Exception:  # noqa: BLE001  a batch of one has no variance; `apply` leaves the statistics then too
                 self._modes = (False,)
         self._wholes: dict[str, float] = {}  # squared norms of weights, once asked for
+
+    def prepared(self, layers: Sequence[str]) -> AbstractContextManager[None]:
+        """While this lasts, what the inputs of these layers look like is taken from one forward for all of them."""
+        return prepared(self._model, layers, self._calibration)
 
     @property
     def forwards(self) -> int:

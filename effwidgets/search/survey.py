@@ -127,7 +127,9 @@ def _go_on() -> None:
 def _tried(bench: Bench, wanted: list[Option], check: Callable[[], None]) -> tuple[list[Option], list[Skip]]:
     options: list[Option] = []
     failed: dict[tuple[str, tuple[str, ...]], str] = {}
-    with remembered():  # the settings of a place follow each other, and decompose one weight
+    # The settings of a place follow each other, and decompose one weight; the inputs of all are measured at once.
+    layers = dict.fromkeys(name for option in wanted for name in option.step.layers)
+    with remembered(), bench.prepared(tuple(layers)):
         for option in wanted:
             check()
             try:

@@ -36,6 +36,7 @@ class _Prepared:
     calibration: Calibration
     waiting: list[str]
     found: dict[str, Moments] = field(default_factory=dict)
+    last: tuple[str, Moments | None] = ("", None)  # asked for again and again while several ranks are tried
 
 
 _prepared: ContextVar[_Prepared | None] = ContextVar("effwidgets_prepared_moments", default=None)
@@ -76,10 +77,12 @@ def moments_of(model: nn.Module, name: str, calibration: Calibration) -> Moments
     Inside of `prepared` they are those of the model that was prepared, when the layer is as wide there.
     """
     held = _prepared.get()
-    if held is not None and held.calibration is calibration and name in (*held.waiting, *held.found):
-        if name not in held.found:
-            held.found.update(input_moments(held.model, _next(held, name), calibration))
-        found = held.found.pop(name, None)
+    if held is not None and held.calibration is calibration and name in (*held.waiting, *held.found, held.last[0]):
+        if name != held.last[0]:
+            if name not in held.found:
+                held.found.update(input_moments(held.model, _next(held, name), calibration))
+            held.last = name, held.found.pop(name, None)
+        found = held.last[1]
         width = int(_square(model, name) ** 0.5)
         if found is not None and found.gram.numel() == width * width:
             return found
