@@ -69,16 +69,12 @@ def suggest(  # noqa: PLR0913  a verb of the package: all but two have a default
     call = as_call(inputs)
     check_module(model)
     with quiet_random():  # a loader that shuffles draws from the state of the whole process
-        data = calibration_of(calibration)
+        data = calibration_of(calibration, like=call)
     check_answers(model, call)
     if data is not None:
         check_calibration(model, data, call)
     found = survey(model, call, goal=goal, calibration=data, check=check)
-    best: dict[Site, Option] = {}
-    for option in found.options:
-        held = best.get(option.site)
-        if held is None or _worth(option) > _worth(held):
-            best[option.site] = option
+    best = _best(found)
     picked: tuple[Option, ...] = ()
     notes: tuple[str, ...] = ()
     if budget is not None:
@@ -99,6 +95,16 @@ def suggest(  # noqa: PLR0913  a verb of the package: all but two have a default
         notes=notes,
         origin=origin,
     )
+
+
+def _best(found: Survey) -> dict[Site, Option]:
+    # At each place the setting that is worth most.
+    best: dict[Site, Option] = {}
+    for option in found.options:
+        held = best.get(option.site)
+        if held is None or _worth(option) > _worth(held):
+            best[option.site] = option
+    return best
 
 
 def _worth(option: Option) -> float:

@@ -65,9 +65,8 @@ def apply(  # noqa: PLR0913  the verb of the package: each has a plain meaning, 
         InputError: not a module, not a plan, inputs or calibration data of an unknown kind.
         ModelError: the forward of ``model`` itself fails, with the inputs or with the calibration data.
     """
-    from effwidgets.transforms.repair.stages import (
-        Stages,  # with least squares and all: half of what an import would take
-    )
+    # With least squares and all of that: much of what an import of the package would take.
+    from effwidgets.transforms.repair.stages import Stages
 
     started = time.perf_counter()
     check_module(model)

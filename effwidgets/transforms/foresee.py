@@ -70,7 +70,7 @@ def foresee(profile: Profile, step: Step) -> Profile:
             "there without a profile. Profile the edited model: preview(model, plan, inputs)."
         )
     found = transform.foresee(profile, step)
-    layers = tuple(_summed(tuple(_laid(profile, found)), profile))
+    layers = tuple(_summed(tuple(_laid(profile, found))))
     change = change_between(profile, found)
     groups = profile.groups if found.groups is None else found.groups
     seams = profile.seams if found.seams is None else found.seams
@@ -122,9 +122,8 @@ def _laid(profile: Profile, found: Foreseen) -> Iterator[LayerProfile]:
             yield layer
 
 
-def _summed(layers: tuple[LayerProfile, ...], profile: Profile) -> Iterator[LayerProfile]:
+def _summed(layers: tuple[LayerProfile, ...]) -> Iterator[LayerProfile]:
     # The cost of a layer is its own and that of all below it.
-    del profile
     whole: dict[str, Cost] = {layer.name: layer.self_cost for layer in layers}
     for layer in reversed(layers):
         if layer.name:

@@ -11,6 +11,7 @@ from effwidgets.errors import TransformError, UnknownNameError
 from effwidgets.records import Piece
 
 __all__ = [
+    "HOOKS",
     "blank_parameter",
     "find_layer",
     "layer_names",
@@ -21,7 +22,7 @@ __all__ = [
     "tied_places",
 ]
 
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 def layer_names(model: nn.Module) -> tuple[str, ...]:
@@ -78,7 +79,7 @@ def pieces(name: str, module: nn.Module) -> tuple[Piece, ...]:
 
 def plain_obstacle(module: nn.Module) -> str | None:
     """Say what about a module, beside its class, would be lost if it were replaced or cut; None where nothing would."""
-    if any(getattr(module, hooks, None) for hooks in _HOOKS):
+    if any(getattr(module, hooks, None) for hooks in HOOKS):
         return "it has hooks, which would be lost; remove them first"
     if nn.utils.parametrize.is_parametrized(module):
         return "its weight is parametrized; torch.nn.utils.parametrize.remove_parametrizations makes it plain"

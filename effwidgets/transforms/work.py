@@ -182,7 +182,9 @@ class Work:
     def _measured(self, edit: Edit, before: nn.Module) -> Edit:
         if self._calibration is None:
             return edit
-        layers, batch = frozenset(piece.layer for piece in edit.before), self._calibration.batches[0]
+        ends = getattr(TRANSFORMS[edit.step.transform], "measured_at", None)
+        names = frozenset(piece.layer for piece in edit.before)
+        layers, batch = names if ends is None else ends(edit), self._calibration.batches[0]
         try:
             error = apart(answers_of(self.model, batch, layers), answers_of(before, batch, layers))
         except Cancelled:

@@ -21,7 +21,15 @@ from effwidgets.transforms.calibration import Calibration
 from effwidgets.transforms.factorize.chains import bytes_each
 from effwidgets.transforms.foresee import Foreseen, change_between
 from effwidgets.transforms.obstacles import FLOATS, bare_kind
-from effwidgets.transforms.surgery import blank_parameter, find_layer, piece, plain_obstacle, replace_layer, tied_places
+from effwidgets.transforms.surgery import (
+    HOOKS,
+    blank_parameter,
+    find_layer,
+    piece,
+    plain_obstacle,
+    replace_layer,
+    tied_places,
+)
 
 __all__ = ["FOLD_BN", "FoldBatchNorm"]
 
@@ -76,6 +84,10 @@ class FoldBatchNorm:
     def estimate(self, profile: Profile, step: Step) -> Cost:
         """Return the change: the norm's numbers go, a bias may come, no input of the norm is kept."""
         return change_between(profile, self.foresee(profile, step))
+
+    def measured_at(self, edit: Edit) -> frozenset[str]:
+        """Name where an edit's error is measured: behind the norm; the layer itself answers otherwise, as it should."""
+        return frozenset(edit.step.layers[-1:])
 
     def foresee(self, profile: Profile, step: Step) -> Foreseen:
         """Tell what stands there afterwards: the layer with a bias, and an identity."""
@@ -244,7 +256,7 @@ def _misfit(model: nn.Module, layer: nn.Module, norm: nn.Module) -> str | None:
         return "the norm keeps no statistics"
     if batch_norm.num_features != _channels(layer):
         return f"the norm takes {batch_norm.num_features} channels, the layer returns {_channels(layer)}"
-    if any(getattr(norm, hooks) for hooks in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks")):
+    if any(getattr(norm, hooks, None) for hooks in HOOKS):
         return "the norm has hooks, which would be lost; remove them first"
     tied = tied_places(model, layer)
     return plain_obstacle(layer) or (f"its weight is tied to {tied[0]}" if tied else None)

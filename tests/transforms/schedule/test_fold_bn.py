@@ -255,3 +255,16 @@ def test_the_layer_is_foreseen_with_its_new_bias():
     done = apply(model, fold("0", "1"), x, known=known)
     said = foresee(known, fold("0", "1").steps[0])
     assert [layer.config for layer in said.layers] == [layer.config for layer in done.profile.layers]
+
+
+def test_the_error_is_measured_behind_the_norm_and_is_nothing() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
+    for batch in torch.randn(3, 8, 3, 6, 6):
+        model.train()(2 * batch + 1)
+    step = Step(transform="fold_bn", layers=("0", "1"))
+    x = torch.randn(8, 3, 6, 6)
+    error = apply(model.eval(), Plan(steps=(step,)), x, calibration=x).edits[0].error
+    # Ten roundings of float32; the convolution itself answers tens of per cent off.
+    assert error is not None
+    assert error < 1e-6
