@@ -2,7 +2,7 @@
 
 from effwidgets.records.account import Account
 from effwidgets.records.base import Json, Plain, Record, Settings, settings
-from effwidgets.records.candidates import Candidate, State
+from effwidgets.records.candidates import RUNGS, Candidate, Climb, Rung, State
 from effwidgets.records.comparison import Comparison, Fact, LayerChange, MemoryChange
 from effwidgets.records.difference import Difference, DiffLine
 from effwidgets.records.disk import DiskBytes, LayerBytes
@@ -11,6 +11,7 @@ from effwidgets.records.exports import Exported, Text
 from effwidgets.records.growth import Growth
 from effwidgets.records.health import Activity, Finding, Gradient, Health, LayerHealth
 from effwidgets.records.measures import Cost, Latency, Memory, Score
+from effwidgets.records.options import LatencyChange, Option
 from effwidgets.records.plans import Edit, Kept, Knob, Piece, Plan, Site, Skip, Step, Suggestion, Suggestions
 from effwidgets.records.profiles import (
     Environment,
@@ -30,17 +31,20 @@ from effwidgets.records.reconciliation import UNEXPLAINED, Explained, PeerCount,
 from effwidgets.records.repairs import Refit, Repaired
 from effwidgets.records.sites import Sites, Technique
 from effwidgets.records.spans import Handed, Span
-from effwidgets.records.states import Desk, Front, Outcome, Progress, StudyState
+from effwidgets.records.states import Budget, Desk, Front, Outcome, Progress, StudyState
 from effwidgets.records.sweeps import Limit, Sweep, SweepPoint
 from effwidgets.records.widths import Rounded, WidthChoice, WidthTime
 
 __all__ = [
     "COMMANDS",
+    "RUNGS",
     "UNEXPLAINED",
     "VIEWS",
     "Account",
     "Activity",
+    "Budget",
     "Candidate",
+    "Climb",
     "Command",
     "Comparison",
     "Cost",
@@ -65,6 +69,7 @@ __all__ = [
     "Kept",
     "Knob",
     "Latency",
+    "LatencyChange",
     "LayerBytes",
     "LayerChange",
     "LayerHealth",
@@ -74,6 +79,7 @@ __all__ = [
     "Member",
     "Memory",
     "MemoryChange",
+    "Option",
     "Outcome",
     "PeerCount",
     "PeerLayer",
@@ -89,6 +95,7 @@ __all__ = [
     "Refit",
     "Repaired",
     "Rounded",
+    "Rung",
     "Score",
     "Seam",
     "Settings",

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from effwidgets.records.base import Record
 from effwidgets.records.measures import Cost, Memory, Score
 from effwidgets.records.plans import Edit, Plan
 
-__all__ = ["Candidate", "State"]
+__all__ = ["RUNGS", "Candidate", "Climb", "Rung", "State"]
+
+Rung: TypeAlias = Literal["dense", "zero-shot", "repaired", "briefly tuned", "fine-tuned"]
+"""How far a candidate was taken: the model itself; changed; repaired without labels; trained a little; trained."""
+
+RUNGS: tuple[Rung, ...] = get_args(Rung)
 
 State: TypeAlias = Literal["planned", "running", "done", "failed", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Climb(Record):
+    """What a candidate was at a lower rung, before it went up."""
+
+    rung: Rung
+    scores: tuple[Score, ...]
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,16 +41,19 @@ class Candidate(Record):
         cost: None until it was built.
         memory: None until it was built.
         scores: what ``evaluate`` returned, the main one first.
-        measures: what the registered metrics read from its profile, beside what ``cost`` and ``memory`` hold already.
+        measures: what the registered metrics read from its profile, beside what ``cost`` and ``memory`` hold already;
+            and what was measured of it: "latency_s" with its error, "divergence".
         seed: that of the search and ``number``, added up.
         seconds: how long it took.
         parent: number of the candidate that it came from.
         note: why it failed, what was skipped; "" when there is nothing to say.
+        climbed: the rungs below ``rung`` that it was scored at, lowest first.
+        source: who thought of it: "dense", "ladder", "advice", "user", or the sampler ("tpe").
     """
 
     number: int
     plan: Plan
-    rung: Literal["dense", "zero-shot", "repaired", "fine-tuned"]
+    rung: Rung
     state: State
     edits: tuple[Edit, ...] = ()
     cost: Cost | None = None
@@ -47,6 +64,8 @@ class Candidate(Record):
     parent: int | None = None
     note: str = ""
     measures: tuple[Score, ...] = ()
+    climbed: tuple[Climb, ...] = ()
+    source: str = ""
 
     def score(self, metric: str | None = None) -> float | None:
         """Return the value of ``metric``, or of the main one; None when it has none."""

@@ -11,7 +11,7 @@ from effwidgets.records.doors import Shown
 from effwidgets.records.measures import Cost, Memory
 from effwidgets.records.plans import Edit, Skip, Suggestions
 
-__all__ = ["Desk", "Front", "Outcome", "Progress", "StudyState"]
+__all__ = ["Budget", "Desk", "Front", "Outcome", "Progress", "StudyState"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +55,19 @@ class Desk(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Budget(Record):
+    """The largest amount of a cost that a model may take.
+
+    Attributes:
+        axis: the cost ("macs", "latency_s", a registered metric).
+        limit: in the unit of the axis.
+    """
+
+    axis: str
+    limit: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Front(Record):
     """The candidates that no other beats, for one cost field against the main score.
 
@@ -87,6 +100,8 @@ class StudyState(Shown, Record):
         seconds_left: estimate from the candidates so far; None when there is none.
         fronts: one for each cost axis, the default axis first.
         applied: number of the candidate applied last.
+        objectives: the costs that the search is after, beside the main score; the default axis first.
+        budgets: limits that the search keeps to; they may change while it runs.
         origin: name of the session; neither compared nor saved.
     """
 
@@ -100,6 +115,8 @@ class StudyState(Shown, Record):
     seconds_left: float | None = None
     fronts: tuple[Front, ...] = ()
     applied: int | None = None
+    objectives: tuple[str, ...] = ()
+    budgets: tuple[Budget, ...] = ()
     origin: str = field(default="", compare=False, metadata={"saved": False})
 
     def __repr__(self) -> str:

@@ -1,12 +1,12 @@
 """From "where does it hurt" to the front: advice, ladders of plans, and searches over them."""
 
-from effwidgets.search.choose import plan_for
-from effwidgets.search.compare import Comparison, Difference
-from effwidgets.search.ladder import ladder
-from effwidgets.search.options import Evaluate, Finetune, SearchOptions
-from effwidgets.search.pareto import front, hypervolume, knee
-from effwidgets.search.study import Study, explore
-from effwidgets.search.suggest import suggest
+from effwidgets.search.advice.suggest import suggest
+from effwidgets.search.engine.compare import Comparison, Difference
+from effwidgets.search.engine.options import Evaluate, Finetune, SearchOptions
+from effwidgets.search.engine.study import Study, explore
+from effwidgets.search.fronts.pareto import front, hypervolume, knee
+from effwidgets.search.selection.choose import plan_for
+from effwidgets.search.selection.ladder import ladder
 
 __all__ = [
     "Comparison",

@@ -5,7 +5,7 @@ import pytest
 from effwidgets.errors import TransformError
 from effwidgets.profiling.profile import profile
 from effwidgets.records import Site, Step, settings
-from effwidgets.search.places import Place, step_at
+from effwidgets.search.advice.places import Place, step_at
 from effwidgets.testing.zoo import specimen
 from effwidgets.transforms.base import TRANSFORMS
 

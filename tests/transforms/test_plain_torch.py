@@ -14,7 +14,7 @@ from torch import nn
 from effwidgets.profiling import ProfileOptions
 from effwidgets.profiling.profile import profile
 from effwidgets.records import Plan, Site
-from effwidgets.search.places import Place, step_at
+from effwidgets.search.advice.places import Place, step_at
 from effwidgets.transforms.apply import apply
 from effwidgets.transforms.base import TRANSFORMS
 

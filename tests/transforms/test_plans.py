@@ -11,7 +11,7 @@ from effwidgets.profiling import ProfileOptions
 from effwidgets.profiling.calls import as_call
 from effwidgets.profiling.profile import profile
 from effwidgets.records import Edit, Plan, Profile, Site, Step
-from effwidgets.search.places import Place, step_at
+from effwidgets.search.advice.places import Place, step_at
 from effwidgets.testing.zoo import MODELS
 from effwidgets.transforms.apply import LEFT_OUT, apply, hypothetical
 from effwidgets.transforms.base import TRANSFORMS

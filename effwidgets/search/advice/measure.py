@@ -15,7 +15,7 @@ from effwidgets.errors import ModelError
 from effwidgets.profiling.calls import Call, tensors_in
 from effwidgets.profiling.shadow import share
 from effwidgets.records import Edit, Profile, Step
-from effwidgets.search.replay import Replay
+from effwidgets.search.advice.replay import Replay
 from effwidgets.transforms.factorize.whitening import prepared
 from effwidgets.transforms.repair.batch_norm import batch_norms
 from effwidgets.transforms.trial import answer, relative_error, squares, stand_in

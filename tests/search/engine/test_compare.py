@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from effwidgets.records import Candidate, Cost, Edit, Piece, Plan, Score, Step
-from effwidgets.search.compare import compare
+from effwidgets.search.engine.compare import compare
 
 
 def piece(layer, text):

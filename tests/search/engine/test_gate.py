@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from effwidgets.profiling.timing.alone import alone, working
-from effwidgets.search.gate import Gate, own_threads
+from effwidgets.search.engine.gate import Gate, own_threads
 
 
 @pytest.fixture

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Literal, TypeAlias
 
 from effwidgets.errors import SearchError, UnknownNameError
-from effwidgets.records import Candidate, Front, Plan
-from effwidgets.search.axes import AXES, place_on
-from effwidgets.search.pareto import Better, Box, Point, front, hypervolume, knee
+from effwidgets.records import Candidate, Front, Plan, Rung
+from effwidgets.search.fronts.axes import AXES, place_on
+from effwidgets.search.fronts.pareto import Better, Box, Point, front, hypervolume, knee
 
-__all__ = ["Archive", "Rung"]
-
-Rung: TypeAlias = Literal["dense", "zero-shot", "repaired", "fine-tuned"]
+__all__ = ["Archive"]
 
 # So many finished scores, the dense one with them, fix the worst score that counts where nothing better is known.
 # The ladder puts a small, a middle and a large model first, so the worst of them is a fair floor.

@@ -17,7 +17,7 @@ from effwidgets.errors import InputError, SearchError, UnknownNameError
 from effwidgets.metrics.base import METRICS
 from effwidgets.records import Plan, Step, StudyState, settings
 from effwidgets.search import SearchOptions, explore
-from effwidgets.search.pareto import dominates
+from effwidgets.search.fronts.pareto import dominates
 from tests.search.conftest import PLANS, fingerprint, low_rank, same
 
 

@@ -10,10 +10,10 @@ from torch import nn
 from effwidgets.errors import EffError, InputError
 from effwidgets.profiling.calls import Call, Inputs, as_call
 from effwidgets.profiling.profile import profile as profile_model
-from effwidgets.records import Cost, Memory, Plan, Profile, Suggestions
-from effwidgets.search.budget import amount_text, limit_of
-from effwidgets.search.places import change_of, holders
-from effwidgets.search.survey import Option, Survey, amount_now, merit
+from effwidgets.records import Cost, Memory, Option, Plan, Profile, Suggestions
+from effwidgets.search.advice.places import change_of, holders
+from effwidgets.search.advice.survey import Survey, amount_now, merit
+from effwidgets.search.selection.budget import amount_text, limit_of
 from effwidgets.transforms.apply import LEFT_OUT, hypothetical
 
 __all__ = ["Waypoint", "choose", "path", "plan_for"]

@@ -13,14 +13,14 @@ from torch import nn
 from effwidgets.errors import InputError, SearchError
 from effwidgets.profiling.calls import Inputs, as_call
 from effwidgets.records import Candidate, Json, Shown, StudyState, show
-from effwidgets.search.axes import place_on
-from effwidgets.search.budget import amount_text, limit_of
-from effwidgets.search.compare import Comparison, compare
-from effwidgets.search.gate import own_threads
-from effwidgets.search.listeners import Listener, Listeners
-from effwidgets.search.options import Evaluate, SearchOptions
-from effwidgets.search.runner import Runner
-from effwidgets.search.worker import Worker
+from effwidgets.search.engine.compare import Comparison, compare
+from effwidgets.search.engine.gate import own_threads
+from effwidgets.search.engine.listeners import Listener, Listeners
+from effwidgets.search.engine.options import Evaluate, SearchOptions
+from effwidgets.search.engine.runner import Runner
+from effwidgets.search.engine.worker import Worker
+from effwidgets.search.fronts.axes import place_on
+from effwidgets.search.selection.budget import amount_text, limit_of
 
 if TYPE_CHECKING:
     from effwidgets.transforms.apply import Applied

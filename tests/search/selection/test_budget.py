@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from effwidgets.errors import InputError
-from effwidgets.search.budget import amount_text, limit_of
+from effwidgets.search.selection.budget import amount_text, limit_of
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ import pytest
 from effwidgets.errors import SearchError, UnknownNameError
 from effwidgets.metrics.base import METRICS
 from effwidgets.records import Candidate, Cost, Memory, Plan, Score
-from effwidgets.search.archive import Archive
-from effwidgets.search.axes import cost_axes, measures_of, place_on
+from effwidgets.search.fronts.archive import Archive
+from effwidgets.search.fronts.axes import cost_axes, measures_of, place_on
 
 MEMORY = Memory(param_bytes=8, inference_peak_bytes=7, inference_peak_at="", saved_bytes=0)
 

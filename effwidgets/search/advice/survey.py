@@ -13,10 +13,10 @@ from effwidgets.metrics.cost import amount
 from effwidgets.profiling.calls import Call
 from effwidgets.profiling.profile import ProfileOptions
 from effwidgets.profiling.profile import profile as profile_model
-from effwidgets.records import Cost, Plan, Profile, Skip, Step
-from effwidgets.search.measure import Bench
-from effwidgets.search.places import Place, change_of, places_of, step_at
-from effwidgets.search.runner import failure_text
+from effwidgets.records import Cost, Option, Plan, Profile, Skip, Step
+from effwidgets.search.advice.measure import Bench
+from effwidgets.search.advice.places import Place, change_of, places_of, step_at
+from effwidgets.search.engine.runner import failure_text
 from effwidgets.transforms.apply import hypothetical
 from effwidgets.transforms.base import TRANSFORMS
 from effwidgets.transforms.factorize.spectrum import remembered
@@ -24,7 +24,7 @@ from effwidgets.transforms.factorize.spectrum import remembered
 if TYPE_CHECKING:
     from effwidgets.transforms.calibration import Calibration
 
-__all__ = ["GOALS", "MOST_FORWARDS", "Option", "Survey", "amount_now", "merit", "survey"]
+__all__ = ["GOALS", "MOST_FORWARDS", "Survey", "amount_now", "merit", "survey"]
 
 GOALS = ("macs", "params", "param_bytes", "inference_peak_bytes", "saved_bytes")
 """What can be saved. The last two are no sums of layers: for them every step is profiled, with one setting a place."""
@@ -34,31 +34,6 @@ MOST_FORWARDS = 160
 
 _MEMORY = ("inference_peak_bytes", "saved_bytes")
 _DOUBT = 0.02
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Option:
-    """A step that was tried alone.
-
-    Attributes:
-        saving: share of the goal that it saves, of the model as it is.
-        error: how far the outputs moved; None where they are all zero.
-        energy: share of the changed weights' squared norm that is kept; None where it cannot be told.
-        found: what the transformation says of the site.
-    """
-
-    step: Step
-    family: str
-    change: Cost
-    saving: float
-    error: float | None = None
-    energy: float | None = None
-    found: str = ""
-
-    @property
-    def site(self) -> tuple[str, tuple[str, ...]]:
-        """What names the site: a plan has one step for each."""
-        return self.step.transform, self.step.layers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

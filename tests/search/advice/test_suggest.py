@@ -12,9 +12,9 @@ from torch.utils.data import DataLoader
 from effwidgets.errors import Cancelled, InputError, ModelError, UnknownNameError
 from effwidgets.records import Plan, Suggestions
 from effwidgets.search import plan_for, suggest
-from effwidgets.search import survey as survey_module
-from effwidgets.search.survey import GOALS, merit, survey
-from effwidgets.search.words import risk_of
+from effwidgets.search.advice import survey as survey_module
+from effwidgets.search.advice.survey import GOALS, merit, survey
+from effwidgets.search.advice.words import risk_of
 from effwidgets.transforms.apply import apply, hypothetical
 from effwidgets.transforms.repair.batch_norm import batch_norms
 from tests.search.conftest import fingerprint, same

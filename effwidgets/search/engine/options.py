@@ -11,7 +11,7 @@ from torch import nn
 
 from effwidgets.errors import InputError, UnknownNameError
 from effwidgets.records import Plan
-from effwidgets.search.pareto import Better
+from effwidgets.search.fronts.pareto import Better
 
 __all__ = ["Evaluate", "Finetune", "SearchOptions"]
 

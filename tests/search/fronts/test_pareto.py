@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from effwidgets.search.pareto import Box, dominates, front, hypervolume, knee
+from effwidgets.search.fronts.pareto import Box, dominates, front, hypervolume, knee
 
 # A coarse grid makes ties and equal points common, where mistakes live.
 GRID = st.integers(0, 8).map(float)

@@ -11,11 +11,11 @@ from torch import nn
 from effwidgets.errors import EffError
 from effwidgets.profiling.calls import Call, Inputs, as_call
 from effwidgets.profiling.shadow import check_module
-from effwidgets.records import Plan, Profile, Suggestion, Suggestions
-from effwidgets.search.budget import amount_text
-from effwidgets.search.choose import Waypoint, choose
-from effwidgets.search.survey import Option, Survey, amount_now, merit, survey
-from effwidgets.search.words import headline, reason, risk_of, warnings
+from effwidgets.records import Option, Plan, Profile, Suggestion, Suggestions
+from effwidgets.search.advice.survey import Survey, amount_now, merit, survey
+from effwidgets.search.advice.words import headline, reason, risk_of, warnings
+from effwidgets.search.selection.budget import amount_text
+from effwidgets.search.selection.choose import Waypoint, choose
 from effwidgets.transforms.apply import hypothetical
 from effwidgets.transforms.calibration import calibration_of
 from effwidgets.transforms.sound import check_answers, check_calibration

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from effwidgets.search import replay as replay_module
-from effwidgets.search.replay import Replay
+from effwidgets.search.advice import replay as replay_module
+from effwidgets.search.advice.replay import Replay
 
 
 @pytest.fixture

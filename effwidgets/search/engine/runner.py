@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from effwidgets.errors import InputError, SearchError
 from effwidgets.profiling.profile import ProfileOptions, profile
 from effwidgets.profiling.shadow import check_module
-from effwidgets.records import Candidate, Profile, Score
-from effwidgets.search.archive import Rung
-from effwidgets.search.gate import Gate
+from effwidgets.records import Candidate, Profile, Rung, Score
+from effwidgets.search.engine.gate import Gate
 from effwidgets.transforms.apply import Applied, apply, private_copy
 from effwidgets.transforms.calibration import calibration_of
 from effwidgets.transforms.sound import check_answers, check_calibration, check_real, what_failed
@@ -23,7 +22,7 @@ from effwidgets.transforms.trial import quiet_random
 
 if TYPE_CHECKING:
     from effwidgets.profiling.calls import Call
-    from effwidgets.search.options import Evaluate, SearchOptions
+    from effwidgets.search.engine.options import Evaluate, SearchOptions
 
 __all__ = ["Runner", "failure_text", "marks_of", "read_scores", "sentence", "skipped_text"]
 

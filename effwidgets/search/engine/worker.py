@@ -14,13 +14,13 @@ from typing import Literal, TypeAlias
 from effwidgets.errors import Cancelled, InputError, ModelError, SearchError
 from effwidgets.profiling.timing.alone import working
 from effwidgets.records import Candidate, Plan
-from effwidgets.search.archive import Archive
-from effwidgets.search.axes import AXES, cost_axes, measures_of
-from effwidgets.search.gate import Gate, own_threads
-from effwidgets.search.ladder import ladder
-from effwidgets.search.options import SearchOptions
-from effwidgets.search.runner import Runner, failure_text, marks_of, sentence, skipped_text
-from effwidgets.search.shelf import Shelf
+from effwidgets.search.engine.gate import Gate, own_threads
+from effwidgets.search.engine.options import SearchOptions
+from effwidgets.search.engine.runner import Runner, failure_text, marks_of, sentence, skipped_text
+from effwidgets.search.engine.shelf import Shelf
+from effwidgets.search.fronts.archive import Archive
+from effwidgets.search.fronts.axes import AXES, cost_axes, measures_of
+from effwidgets.search.selection.ladder import ladder
 
 __all__ = ["Stage", "Worker"]
 

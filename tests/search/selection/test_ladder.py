@@ -13,7 +13,7 @@ from torch import nn
 from effwidgets.errors import Cancelled
 from effwidgets.records import Plan
 from effwidgets.search import ladder
-from effwidgets.search.ladder import spread
+from effwidgets.search.selection.ladder import spread
 from effwidgets.transforms.apply import apply, hypothetical
 from tests.search.conftest import fingerprint, same
 

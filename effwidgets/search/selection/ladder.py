@@ -12,9 +12,9 @@ from torch import nn
 from effwidgets.errors import EffError
 from effwidgets.profiling.calls import Inputs, as_call
 from effwidgets.records import Plan, Profile
-from effwidgets.search.choose import path
-from effwidgets.search.places import places_of, steps_at
-from effwidgets.search.survey import Survey, survey
+from effwidgets.search.advice.places import places_of, steps_at
+from effwidgets.search.advice.survey import Survey, survey
+from effwidgets.search.selection.choose import path
 from effwidgets.transforms.apply import hypothetical
 from effwidgets.transforms.base import TRANSFORMS
 

@@ -1,0 +1,1 @@
+"""Points, fronts and what they dominate; the archive of a search."""

@@ -1,0 +1,1 @@
+"""How much the outputs suffer, layer by layer and setting by setting."""

@@ -1,0 +1,1 @@
+"""Where a search is kept: in memory, in a folder, in a database."""

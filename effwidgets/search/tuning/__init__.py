@@ -1,0 +1,1 @@
+"""Training of a candidate, with the dense model as its teacher."""
