@@ -15,12 +15,12 @@ from effwidgets.profiling.calls import Inputs
 from effwidgets.profiling.profile import profile
 from effwidgets.profiling.shadow import share
 from effwidgets.profiling.timing.clock import Clock
+from effwidgets.profiling.timing.stopwatch import paired, times_of
 from effwidgets.records import LayerProfile, Plan, Profile, Rounded, Step, WidthChoice, WidthTime, settings
 from effwidgets.transforms.base import TRANSFORMS
 from effwidgets.transforms.foresee import foresee
 from effwidgets.transforms.plans import check_plan, options_for
 from effwidgets.transforms.prune.prunable import channels_asked, group_asked
-from effwidgets.transforms.prune.stopwatch import paired, times_of
 from effwidgets.transforms.prune.width_options import WidthOptions
 from effwidgets.transforms.surgery import find_layer
 

@@ -10,7 +10,7 @@ import time
 import torch
 
 from effwidgets.profiling.timing.clock import Clock
-from effwidgets.transforms.prune.stopwatch import paired, times_of
+from effwidgets.profiling.timing.stopwatch import paired, times_of
 
 
 def test_what_takes_longer_is_found_to():

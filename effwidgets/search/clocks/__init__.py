@@ -1,0 +1,1 @@
+"""Times: of the pieces that steps replace, and of whole candidates."""
