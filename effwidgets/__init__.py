@@ -50,7 +50,7 @@ from effwidgets.records import (
     View,
     settings,
 )
-from effwidgets.search import SearchOptions, Study
+from effwidgets.search import Distill, DistillOptions, SearchOptions, Study, distill
 from effwidgets.session import (
     Session,
     apply,
@@ -96,6 +96,8 @@ __all__ = [
     "Cost",
     "Difference",
     "DiskBytes",
+    "Distill",
+    "DistillOptions",
     "Edit",
     "EffError",
     "Group",
@@ -141,6 +143,7 @@ __all__ = [
     "compare",
     "diff",
     "disk",
+    "distill",
     "download_bytes",
     "estimate_plan",
     "explore",

@@ -7,6 +7,7 @@
     |- TransformError          a step could not be applied; names transform, layers and value
     |  |- VerifyError          a step was applied and broke the model; it was rolled back
     |- SearchError             a study cannot go on; what it finished is kept
+    |  |- StoreError           where a study is kept cannot be read or written; what is there is left as it is
     |- RecipeError             a saved recipe cannot be read or does not fit the model
     |- Cancelled               the user asked to stop; not a fault
 
@@ -25,6 +26,7 @@ __all__ = [
     "ModelError",
     "RecipeError",
     "SearchError",
+    "StoreError",
     "TransformError",
     "UnknownNameError",
     "VerifyError",
@@ -74,6 +76,10 @@ class VerifyError(TransformError):
 
 class SearchError(EffError, RuntimeError):
     """A study cannot go on; what it finished is kept."""
+
+
+class StoreError(SearchError):
+    """Where a study is kept cannot be read or written, or is another study's; what is there is left as it is."""
 
 
 class RecipeError(EffError, ValueError):

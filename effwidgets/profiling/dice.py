@@ -24,10 +24,14 @@ class Dice(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's __ini
     For worker threads: torch's own generators belong to the whole process, and whoever saves one and puts it back
     disturbs a training loop on another thread. Operations that take no generator (dropout in training mode) draw from
     torch's own as ever.
+
+    Args:
+        seed: of the generators, one for each device.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, seed: int = _SEED) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._seed = seed
         self._generators: dict[torch.device, torch.Generator] = {}
 
     @classmethod
@@ -47,7 +51,7 @@ class Dice(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's __ini
         named = kwargs.get("device")
         device = torch.device(named or "cpu") if tensor is None else tensor.device
         if device not in self._generators:
-            self._generators[device] = torch.Generator(device).manual_seed(_SEED)
+            self._generators[device] = torch.Generator(device).manual_seed(self._seed)
         return self._generators[device]
 
 

@@ -7,14 +7,19 @@ from effwidgets.search.engine.study import Study, explore
 from effwidgets.search.fronts.pareto import front, hypervolume, knee
 from effwidgets.search.selection.choose import plan_for
 from effwidgets.search.selection.ladder import ladder
+from effwidgets.search.tuning.distill import Distill, distill
+from effwidgets.search.tuning.options import DistillOptions
 
 __all__ = [
     "Comparison",
     "Difference",
+    "Distill",
+    "DistillOptions",
     "Evaluate",
     "Finetune",
     "SearchOptions",
     "Study",
+    "distill",
     "explore",
     "front",
     "hypervolume",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +17,12 @@ from effwidgets.profiling.dice import Dice
 from effwidgets.profiling.failures import python_random_kept
 from effwidgets.profiling.shadow import copy_tree
 
-__all__ = ["answer", "answers_of", "apart", "quiet_random", "relative_error", "squares", "stand_in"]
+__all__ = ["AROUND", "answer", "answers_of", "apart", "quiet_random", "relative_error", "squares", "stand_in"]
+
+AROUND: Final[ContextVar[Callable[[nn.Module, Call], AbstractContextManager[None]]]] = ContextVar(
+    "around_answers", default=lambda _model, _call: nullcontext()
+)
+"""What stands around each forward of `answer` in this thread: a memory of what earlier ones computed."""
 
 
 def stand_in(model: nn.Module) -> nn.Module:
@@ -53,7 +60,7 @@ def answer(model: nn.Module, call: Call, *, gradients: bool = False) -> object:
     """
     with torch.inference_mode(mode=False), torch.set_grad_enabled(gradients):
         own = map_tensors(call, lambda tensor: tensor.detach().clone())
-        with _same_random():
+        with _same_random(), AROUND.get()(model, call):
             return run(model, own)
 
 

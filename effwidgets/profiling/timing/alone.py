@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-__all__ = ["alone", "give_way", "working"]
+__all__ = ["alone", "disown", "give_way", "working"]
 
 _PATIENCE_S: Final = 20.0  # a step of a search that asks nobody in between: a repair, a fit
 
@@ -55,10 +55,23 @@ def working() -> Iterator[None]:
         yield
     finally:
         with _DESK.changed:
-            _DESK.workers[own] -= 1
-            if not _DESK.workers[own]:
-                del _DESK.workers[own]
+            if own in _DESK.workers:  # not disowned meanwhile
+                _DESK.workers[own] -= 1
+                if not _DESK.workers[own]:
+                    del _DESK.workers[own]
             _DESK.changed.notify_all()
+
+
+def disown(thread: int) -> bool:
+    """Wait no longer for a thread that hangs inside of `working`; False where it stands still for a measurement.
+
+    >>> disown(-1)
+    False
+    """
+    with _DESK.changed:
+        held = _DESK.workers.pop(thread, 0)
+        _DESK.changed.notify_all()
+    return held > 0
 
 
 def give_way() -> None:

@@ -14,7 +14,7 @@ from torch import nn
 from effwidgets.errors import Cancelled, EffError
 from effwidgets.profiling.timing.alone import give_way
 
-__all__ = ["Gate", "OutOfTimeError", "own_threads"]
+__all__ = ["Gate", "OutOfTimeError", "cores", "own_threads"]
 
 
 class OutOfTimeError(EffError):
@@ -22,9 +22,15 @@ class OutOfTimeError(EffError):
 
 
 class Gate:
-    """Two wishes, pause and cancel, and the places where they take effect."""
+    """Two wishes, pause and cancel, and the places where they take effect.
 
-    def __init__(self) -> None:
+    Args:
+        watch: is told the seconds that a call with a limit may take when it begins, and None when it ends; so that
+            somebody outside can give it up when it hangs.
+    """
+
+    def __init__(self, watch: Callable[[float | None], None] | None = None) -> None:
+        self._watch = watch
         self._changed = threading.Condition()
         self._paused = False
         self._cancelled = False
@@ -54,11 +60,21 @@ class Gate:
     @property
     def wished(self) -> bool:
         """Whether a pause or a stop was asked for."""
-        return self._paused or self._cancelled
+        return self._paused or self.cancelled
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether a stop was asked for."""
+        return self._cancelled
+
+    @property
+    def paused(self) -> bool:
+        """Whether to stand still."""
+        return self._paused
 
     def check(self) -> None:
         """Raise `Cancelled` when a stop was asked for."""
-        if self._cancelled:
+        if self.cancelled:
             raise Cancelled("The search was cancelled; what it finished is kept.")
 
     def hold(self, held: Callable[[bool], None]) -> None:
@@ -87,7 +103,10 @@ class Gate:
 
         def stop(module: nn.Module, args: object) -> None:
             del module, args
-            give_way()  # to a measurement of time
+            nonlocal until
+            began = time.monotonic()
+            give_way()  # to a measurement of time, which is not the function's own
+            until = None if until is None else until + time.monotonic() - began
             try:
                 self.check()
                 if until is not None and time.monotonic() > until:
@@ -97,13 +116,18 @@ class Gate:
                 raise
 
         handle = model.register_forward_pre_hook(stop)
+        watch = self._watch if limit_s is not None else None
         try:
+            if watch is not None:
+                watch(limit_s)
             yield
         except Exception as error:
             if stopped and error is not stopped[0]:  # the function turned it into an error of its own
                 raise stopped[0] from error
             raise
         finally:
+            if watch is not None:
+                watch(None)
             handle.remove()
         if stopped:
             raise stopped[0]
@@ -114,6 +138,11 @@ class _Threads:
     lock = threading.Lock()
     users = 0
     before = 1
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
@@ -131,8 +160,7 @@ def own_threads(workers: int) -> Iterator[None]:
         _Threads.users += 1
         # The main thread was there before any search: its count is its own.
         before = own if threading.current_thread() is threading.main_thread() else _Threads.before
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    torch.set_num_threads(max(1, min(before, cores // workers)))
+    torch.set_num_threads(max(1, min(before, cores() // workers)))
     try:
         yield
     finally:

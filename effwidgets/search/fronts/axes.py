@@ -3,20 +3,43 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 from effwidgets.metrics.base import METRICS
 from effwidgets.metrics.cost import amount
 from effwidgets.records import Candidate, Profile, Score
 
-__all__ = ["AXES", "cost_axes", "measures_of", "place_on"]
+__all__ = ["AXES", "LATENCY", "cost_axes", "known_costs", "measures_of", "place_on"]
 
 AXES = ("macs", "params", "param_bytes", "inference_peak_bytes")
 """The costs that stand in every candidate, the default first."""
 
 
-def cost_axes() -> tuple[str, ...]:
-    """Return the axes that a front can be drawn against: `AXES`, then the other metrics that are better when lower."""
-    return AXES + tuple(name for name, metric in METRICS.items() if name not in AXES and metric.better == "lower")
+LATENCY = "latency_s"
+"""The cost that is measured on whole models, near the front only."""
+
+
+def cost_axes(also: Collection[str] = ()) -> tuple[str, ...]:
+    """Return the axes that a front can be drawn against: `AXES`, then the other metrics that are better when lower.
+
+    What is measured rather than counted is among them only where it is asked for in ``also``.
+    """
+    counted = tuple(
+        name
+        for name, metric in METRICS.items()
+        if name not in AXES and metric.better == "lower" and (name in also or not is_measured(metric))
+    )
+    return AXES + counted + tuple(name for name in also if name == LATENCY and name not in counted)
+
+
+def known_costs() -> tuple[str, ...]:
+    """Return every cost that a search can save: those that are measured too."""
+    return cost_axes((LATENCY, *METRICS))
+
+
+def is_measured(metric: object) -> bool:
+    """Say whether a metric reads what was timed: it has a number only where that was done."""
+    return bool(getattr(metric, "measured", False))
 
 
 def measures_of(profile: Profile) -> tuple[tuple[Score, ...], str]:
@@ -27,7 +50,7 @@ def measures_of(profile: Profile) -> tuple[tuple[Score, ...], str]:
     found: list[Score] = []
     failed: list[str] = []
     for name, metric in METRICS.items():
-        if name in AXES:
+        if name in AXES or (is_measured(metric) and getattr(profile, "latency", None) is None):
             continue
         try:
             value = float(metric.measure(profile))

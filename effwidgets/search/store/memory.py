@@ -1,0 +1,91 @@
+"""A search that ends with its process: numbers are given, nothing is written."""
+
+from __future__ import annotations
+
+import threading
+
+from effwidgets.errors import StoreError
+from effwidgets.records import Budget, Candidate, Rung
+from effwidgets.search.store.base import Header, plan_key
+from effwidgets.search.store.claims import Claim, height
+
+__all__ = ["MemoryStore"]
+
+
+class MemoryStore:
+    """Keeps what a running search needs: which plans are taken, and trained states.
+
+    >>> from effwidgets.records import Plan
+    >>> store = MemoryStore()
+    >>> dense = Candidate(number=0, plan=Plan(), rung="dense", state="running")
+    >>> store.begin(dense), store.begin(dense)
+    (0, None)
+    """
+
+    keeps_tensors = True
+    notes: tuple[str, ...] = ()
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._claims: dict[str, Claim] = {}
+        self._order: list[Claim] = []
+        self._tensors: dict[int, tuple[Rung, bytes]] = {}
+
+    def open(self, header: Header) -> tuple[Candidate, ...]:
+        """Begin; nothing is there yet."""
+        del header
+        return ()
+
+    def begin(self, candidate: Candidate) -> int | None:
+        """Claim a plan at a rung; see `Store.begin`."""
+        with self._lock:
+            claim = self._claims.get(plan_key(candidate.plan))
+            if claim is None:
+                claim = Claim(number=len(self._order), plan=candidate.plan)
+                self._claims[plan_key(candidate.plan)] = claim
+                self._order.append(claim)
+            elif not claim.free_at(candidate.rung):
+                return None
+            claim.running = height(candidate.rung)
+            return claim.number
+
+    def put(self, candidate: Candidate) -> None:
+        """Note that a plan is tried, or given back.
+
+        Raises:
+            StoreError: a number that `begin` did not give.
+        """
+        with self._lock:
+            if not 0 <= candidate.number < len(self._order):
+                raise StoreError(f"Candidate {candidate.number} was never begun, so it cannot be put.")
+            claim = self._order[candidate.number]
+            if candidate.state in ("done", "failed"):
+                claim.finish(candidate.rung)
+            elif candidate.state == "cancelled":
+                claim.running = None
+
+    def put_tensors(self, number: int, rung: Rung, tensors: bytes) -> None:
+        """Hold a trained state."""
+        with self._lock:
+            held = self._tensors.get(number)
+            if held is None or height(held[0]) <= height(rung):
+                self._tensors[number] = (rung, tensors)
+
+    def put_recipe(self, number: int, recipe: str) -> None:
+        """Do nothing: `Study.save` writes a recipe where it is wanted."""
+
+    def tensors(self, number: int) -> bytes | None:
+        """Return the trained state of the highest rung."""
+        with self._lock:
+            held = self._tensors.get(number)
+        return None if held is None else held[1]
+
+    def news(self) -> tuple[Candidate, ...]:
+        """Return nothing: no other process has it."""
+        return ()
+
+    def set_budgets(self, budgets: tuple[Budget, ...]) -> None:
+        """Do nothing: no dashboard reads it."""
+
+    def close(self) -> None:
+        """Do nothing: it ends with the search."""
