@@ -7,9 +7,11 @@ from typing import Final
 
 from effwidgets.errors import UnknownNameError
 from effwidgets.magics.changing import CHANGING
+from effwidgets.magics.choosing import CHOOSING
 from effwidgets.magics.looking import LOOKING
 from effwidgets.magics.planning import PLANNING
 from effwidgets.magics.scope import Scope
+from effwidgets.magics.sensing import SENSING
 from effwidgets.magics.word import Word
 
 __all__ = ["LAST_TRACE", "WORDS", "manual", "word_named"]
@@ -33,6 +35,8 @@ WORDS: Final = {
     for word in (
         *LOOKING,
         *PLANNING,
+        *SENSING,
+        *CHOOSING,
         *CHANGING,
         Word("trace", "Print where the last error of %%effdl happened.", _trace),
         Word("help", "Say what there is.", _help).takes("word", nargs="?", help="one word in full"),

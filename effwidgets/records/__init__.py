@@ -3,6 +3,7 @@
 from effwidgets.records.account import Account
 from effwidgets.records.base import Json, Plain, Record, Settings, settings
 from effwidgets.records.candidates import RUNGS, Candidate, Climb, Rung, State
+from effwidgets.records.chosen import Chosen, Reached
 from effwidgets.records.comparison import Comparison, Fact, LayerChange, MemoryChange
 from effwidgets.records.difference import Difference, DiffLine
 from effwidgets.records.disk import DiskBytes, LayerBytes
@@ -10,8 +11,9 @@ from effwidgets.records.doors import COMMANDS, VIEWS, Command, Handler, Medium, 
 from effwidgets.records.exports import Exported, Text
 from effwidgets.records.growth import Growth
 from effwidgets.records.health import Activity, Finding, Gradient, Health, LayerHealth
+from effwidgets.records.latencies import LatencyChange
 from effwidgets.records.measures import Cost, Latency, Memory, Score
-from effwidgets.records.options import LatencyChange, Option
+from effwidgets.records.options import Option
 from effwidgets.records.plans import Edit, Kept, Knob, Piece, Plan, Site, Skip, Step, Suggestion, Suggestions
 from effwidgets.records.profiles import (
     Environment,
@@ -29,6 +31,13 @@ from effwidgets.records.profiles import (
 from effwidgets.records.ranks import RankRow, Ranks
 from effwidgets.records.reconciliation import UNEXPLAINED, Explained, PeerCount, PeerLayer, Reconciliation
 from effwidgets.records.repairs import Refit, Repaired
+from effwidgets.records.sensitivity import (
+    DIVERGENCES,
+    Sensitivity,
+    SensitivityPoint,
+    SensitivityProgress,
+    SensitivityRow,
+)
 from effwidgets.records.sites import Sites, Technique
 from effwidgets.records.spans import Handed, Span
 from effwidgets.records.states import Budget, Desk, Front, Outcome, Progress, StudyState
@@ -37,6 +46,7 @@ from effwidgets.records.widths import Rounded, WidthChoice, WidthTime
 
 __all__ = [
     "COMMANDS",
+    "DIVERGENCES",
     "RUNGS",
     "UNEXPLAINED",
     "VIEWS",
@@ -44,6 +54,7 @@ __all__ = [
     "Activity",
     "Budget",
     "Candidate",
+    "Chosen",
     "Climb",
     "Command",
     "Comparison",
@@ -90,6 +101,7 @@ __all__ = [
     "Progress",
     "RankRow",
     "Ranks",
+    "Reached",
     "Reconciliation",
     "Record",
     "Refit",
@@ -98,6 +110,10 @@ __all__ = [
     "Rung",
     "Score",
     "Seam",
+    "Sensitivity",
+    "SensitivityPoint",
+    "SensitivityProgress",
+    "SensitivityRow",
     "Settings",
     "Shape",
     "Shown",

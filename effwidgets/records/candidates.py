@@ -21,7 +21,13 @@ State: TypeAlias = Literal["planned", "running", "done", "failed", "cancelled"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Climb(Record):
-    """What a candidate was at a lower rung, before it went up."""
+    """What a candidate was at another rung: a lower one, before it went up; or a higher one that was no better.
+
+    Attributes:
+        rung: how far it was taken.
+        scores: what ``evaluate`` returned there; empty where training or scoring failed.
+        seconds: how long it took.
+    """
 
     rung: Rung
     scores: tuple[Score, ...]
@@ -47,7 +53,8 @@ class Candidate(Record):
         seconds: how long it took.
         parent: number of the candidate that it came from.
         note: why it failed, what was skipped; "" when there is nothing to say.
-        climbed: the rungs below ``rung`` that it was scored at, lowest first.
+        climbed: the other rungs that it was taken to, in that order: those below ``rung``, and one above where training
+            failed or made it worse.
         source: who thought of it: "dense", "ladder", "advice", "user", or the sampler ("tpe").
     """
 
@@ -71,3 +78,9 @@ class Candidate(Record):
         """Return the value of ``metric``, or of the main one; None when it has none."""
         values = {score.metric: score.value for score in self.scores}
         return next(iter(values.values()), None) if metric is None else values.get(metric)
+
+    @property
+    def first_scores(self) -> tuple[Score, ...]:
+        """The scores of the lowest rung that it was scored at: there all candidates of a search compare."""
+        tried = [(self.rung, self.scores), *((climb.rung, climb.scores) for climb in self.climbed if climb.scores)]
+        return min(tried, key=lambda one: RUNGS.index(one[0]))[1]

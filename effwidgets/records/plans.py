@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from effwidgets.errors import InputError, UnknownNameError
 from effwidgets.records.base import Plain, Record, Settings, settings
 from effwidgets.records.doors import Shown
-from effwidgets.records.measures import Cost, Memory
+from effwidgets.records.latencies import LatencyChange
+from effwidgets.records.measures import Cost, Latency, Memory, Score
 from effwidgets.records.profiles import Group
 
 __all__ = ["Edit", "Kept", "Knob", "Piece", "Plan", "Site", "Skip", "Step", "Suggestion", "Suggestions"]
@@ -175,6 +176,10 @@ class Edit(Record):
     notes: tuple[str, ...] = ()
 
 
+_STAGES: Final = {"prune": 0, "sparsify": 2, "quantize": 3, "fuse": 4, "recompute": 5}
+"""When a family comes in a plan; others change shapes, after the channels were cut."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suggestion(Record):
     """A step worth considering, with its evidence.
@@ -189,6 +194,10 @@ class Suggestion(Record):
         risk: 0 none, 1 low, 2 middle, 3 high, from ``error``.
         reason: one sentence with the evidence.
         warnings: bad news, in plain words.
+        saving: share of the goal that it saves, of the model as it is.
+        latency: change of the time of a forward, measured on the pieces that it changes; None where there is none.
+        score: main score of ``evaluate`` after the step, repaired; None where nobody asked.
+        clashes: places in the list of those that cannot be taken with it.
     """
 
     step: Step
@@ -200,6 +209,10 @@ class Suggestion(Record):
     risk: int = 0
     reason: str
     warnings: tuple[str, ...] = ()
+    saving: float = 0.0
+    latency: LatencyChange | None = None
+    score: float | None = None
+    clashes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -213,6 +226,8 @@ class Suggestions(Shown, Record):
         memory: the model's memory now.
         chosen: places in the list of those that together keep the budget that was asked for; empty without one.
         notes: what a reader must know beside the list, in sentences.
+        latency: the measured time of the model now; None where none was measured.
+        scores: what ``evaluate`` returns for the model as it is, the main one first; empty where nobody asked.
         origin: name of the session that made them; "" when none did. Neither compared nor saved.
     """
 
@@ -224,6 +239,8 @@ class Suggestions(Shown, Record):
     skips: tuple[Skip, ...]
     chosen: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
+    latency: Latency | None = None
+    scores: tuple[Score, ...] = ()
     origin: str = field(default="", compare=False, metadata={"saved": False})
 
     def __len__(self) -> int:
@@ -236,7 +253,10 @@ class Suggestions(Shown, Record):
         return self.suggestions[index]
 
     def plan(self, *indices: int) -> Plan:
-        """Return the plan of the chosen suggestions, in the order of the list; all of them when none is named.
+        """Return the plan of the chosen suggestions; all of them when none is named.
+
+        They come in an order that can be followed: channels first, then what splits or replaces layers, then how
+        numbers are kept, then what is fused or run again; and among these in the order of the list.
 
         Raises:
             UnknownNameError: an index beyond the list.
@@ -246,7 +266,8 @@ class Suggestions(Shown, Record):
             if type(index) in (bool, float) or index not in known:
                 raise UnknownNameError("suggestion", index, map(str, known))
         chosen = sorted(set(indices)) if indices else range(len(self.suggestions))
-        return Plan(steps=tuple(self.suggestions[index].step for index in chosen))
+        ranked = sorted(chosen, key=lambda index: _STAGES.get(self.suggestions[index].family, 1))
+        return Plan(steps=tuple(self.suggestions[index].step for index in ranked))
 
     def __repr__(self) -> str:
         return f"Suggestions({self.model}: {len(self.suggestions)} to save {self.goal}, {len(self.skips)} skipped)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -93,7 +94,7 @@ class SensitivityRow(Record):
         known = sorted((point.kept, point.divergence) for point in self.points if point.divergence is not None)
         if not known:
             return None
-        for (low, strong), (high, weak) in zip(known, known[1:], strict=False):
+        for (low, strong), (high, weak) in itertools.pairwise(known):
             if low <= kept <= high:
                 if min(strong, weak) <= 0 or high == low:
                     return strong if kept - low < high - kept else weak

@@ -8,7 +8,7 @@ from typing import Literal
 from effwidgets.records.base import Record
 from effwidgets.records.candidates import Candidate
 from effwidgets.records.doors import Shown
-from effwidgets.records.measures import Cost, Memory
+from effwidgets.records.measures import Cost, Memory, Score
 from effwidgets.records.plans import Edit, Skip, Suggestions
 
 __all__ = ["Budget", "Desk", "Front", "Outcome", "Progress", "StudyState"]
@@ -102,6 +102,8 @@ class StudyState(Shown, Record):
         applied: number of the candidate applied last.
         objectives: the costs that the search is after, beside the main score; the default axis first.
         budgets: limits that the search keeps to; they may change while it runs.
+        volumes: hypervolume along the default axis after each finished candidate; it never falls.
+        contributions: by technique, the hypervolume that would be lost without the candidates that use it.
         origin: name of the session; neither compared nor saved.
     """
 
@@ -117,6 +119,8 @@ class StudyState(Shown, Record):
     applied: int | None = None
     objectives: tuple[str, ...] = ()
     budgets: tuple[Budget, ...] = ()
+    volumes: tuple[float, ...] = ()
+    contributions: tuple[Score, ...] = ()
     origin: str = field(default="", compare=False, metadata={"saved": False})
 
     def __repr__(self) -> str:

@@ -2,8 +2,10 @@
 
 from effwidgets.session.changes import diff, download_bytes, export, replay, sites, undo
 from effwidgets.session.checkups import disk, health
+from effwidgets.session.choosing import choose
 from effwidgets.session.planning import estimate_plan, rank_plan, rounded, sparsity_plan
 from effwidgets.session.publisher import PUBLISHER
+from effwidgets.session.sensing import sensitivity
 from effwidgets.session.session import Session, session_of, sessions
 from effwidgets.session.verbs import apply, explore, preview, profile, reconcile, report, suggest
 from effwidgets.session.whatif import compare, sweep
@@ -12,6 +14,7 @@ __all__ = [
     "PUBLISHER",
     "Session",
     "apply",
+    "choose",
     "compare",
     "diff",
     "disk",
@@ -27,6 +30,7 @@ __all__ = [
     "replay",
     "report",
     "rounded",
+    "sensitivity",
     "session_of",
     "sessions",
     "sites",

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from effwidgets.errors import InputError
-from effwidgets.records import Plan, Ranks, Rounded, Site, Step, Suggestion, Suggestions
+from effwidgets.records import Chosen, Plan, Ranks, Rounded, Site, Step, Suggestion, Suggestions
 
 __all__ = ["Planned", "plan_of"]
 
-Planned: TypeAlias = Plan | Step | Suggestion | Suggestions | Ranks | Rounded | Sequence[Step]
-"""A plan, or what has one: a step, several in a list, suggestions, ranks by rule, measured widths."""
+Planned: TypeAlias = Plan | Step | Suggestion | Suggestions | Ranks | Rounded | Chosen | Sequence[Step]
+"""A plan, or what has one: a step, several in a list, suggestions, ranks by rule, measured widths, a choice."""
 
 
 def plan_of(planned: Planned) -> Plan:
@@ -32,7 +32,7 @@ def plan_of(planned: Planned) -> Plan:
             return Plan(steps=(planned.step,))
         case Suggestions():
             return planned.plan()
-        case Ranks() | Rounded():
+        case Ranks() | Rounded() | Chosen():
             return planned.plan
         case list() | tuple():
             return Plan(steps=tuple(planned))

@@ -22,7 +22,12 @@ _NOTCH: Final = 1.57
 
 
 def times_of(
-    works: Mapping[int, Callable[[], object]], clock: Clock, *, seconds: float, seed: int = 0
+    works: Mapping[int, Callable[[], object]],
+    clock: Clock,
+    *,
+    seconds: float,
+    seed: int = 0,
+    check: Callable[[], None] | None = None,
 ) -> dict[int, list[float]]:
     """Time each of ``works`` once a round, in an order that is drawn anew each round; return their seconds.
 
@@ -34,6 +39,7 @@ def times_of(
         clock: of the devices that they work on.
         seconds: about how long all of it takes; at least nine rounds are taken whatever it takes.
         seed: of the order.
+        check: called before each round; what it raises ends the measurement.
 
     >>> found = times_of({1: lambda: torch.zeros(8), 2: lambda: torch.zeros(9)}, Clock([]), seconds=0.01)
     >>> len(found[1]) == len(found[2]) >= 9
@@ -46,6 +52,8 @@ def times_of(
     for done in range(_MOST + 1):
         if done > _FEWEST and time.perf_counter() - start > seconds:
             break
+        if check is not None:
+            check()
         drawn.shuffle(order)
         for number in order:
             sample = _sample(works[number], repeats[number], clock)

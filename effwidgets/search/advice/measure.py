@@ -17,6 +17,8 @@ from effwidgets.profiling.shadow import share
 from effwidgets.records import Edit, Profile, Step
 from effwidgets.search.advice.replay import Replay
 from effwidgets.transforms.factorize.whitening import prepared
+from effwidgets.transforms.foresee import foresee
+from effwidgets.transforms.formats.download import download_bytes
 from effwidgets.transforms.repair.batch_norm import batch_norms
 from effwidgets.transforms.trial import answer, relative_error, squares, stand_in
 
@@ -34,10 +36,12 @@ class Measured:
     Attributes:
         error: norm of the change of the outputs over their norm; None where the outputs are all zero.
         energy: share of the squared norm of the changed weights that is kept; None where it cannot be told.
+        sent_bytes: how many bytes of a download are saved, where the weights were coded; else None.
     """
 
     error: float | None
     energy: float | None
+    sent_bytes: int | None = None
 
 
 class Bench:
@@ -95,7 +99,12 @@ class Bench:
         known = [error for error in errors if error is not None]
         if known and not math.isfinite(min(known)):
             raise ModelError("the outputs are no longer finite")
-        return Measured(error=min(known, default=None), energy=energy)
+        return Measured(error=min(known, default=None), energy=energy, sent_bytes=self._sent(step, edit))
+
+    def _sent(self, step: Step, edit: Edit) -> int | None:
+        if "download_bytes" not in dict(edit.measured):
+            return None
+        return self._profile.cost.param_bytes - download_bytes(foresee(self._profile, step), [edit])
 
     def _recorded(self, batch: bool) -> list[Tensor]:  # noqa: FBT001  one of `_modes`
         twin = stand_in(self._model)

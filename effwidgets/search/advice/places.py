@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from effwidgets.errors import EffError
 from effwidgets.records import Cost, Knob, Plain, Profile, Site, Skip, Step, settings
+from effwidgets.search.advice.goals import serves
 from effwidgets.transforms.base import TRANSFORMS, Transform
 
 __all__ = ["FRACTIONS", "Place", "change_of", "holders", "places_of", "step_at", "steps_at"]
@@ -30,29 +31,48 @@ class Place:
         return even if any(knob.break_even is not None for knob in self.site.knobs) else full
 
 
-def places_of(profile: Profile, families: Iterable[str] | None = None) -> tuple[list[Place], list[Skip]]:
+def places_of(
+    profile: Profile, families: Iterable[str] | None = None, *, goal: str | None = None
+) -> tuple[list[Place], list[Skip]]:
     """Return the places that the registered transformations find in ``profile``, and those that they leave alone.
 
-    Only transformations of the structure are asked, and what is an expert choice is left out: it is done when a plan
-    names it. One that raises is a skip of its own: it may be a stranger's.
+    Without a goal only transformations of the structure are asked; with one also those that change how numbers are
+    kept, fuse or run again, as far as they serve it (`goals.serves`). What is an expert choice is left out: it is done
+    when a plan names it. One that raises is a skip of its own: it may be a stranger's.
     """
     places: list[Place] = []
     skips: list[Skip] = []
     wanted = None if families is None else set(families)
     for name, transform in TRANSFORMS.items():
-        if transform.phase != "structure" or (wanted is not None and transform.family not in wanted):
+        shapes = transform.phase == "structure"
+        if wanted is not None and transform.family not in wanted:
             continue
-        if not getattr(transform, "advised", True):
+        if not shapes and goal is None:
+            continue
+        served = serves(transform, goal or "macs")
+        if not served:
+            skips += _not_asked(transform, goal, served)
             continue
         try:
             for found in transform.sites(profile):
                 if isinstance(found, Skip):
                     skips.append(found)
-                elif found.advised:
+                elif found.advised or not shapes:
                     places.append(Place(transform, found))
         except Exception as error:  # noqa: BLE001  a plug-in may raise anything
             skips.append(Skip(transform=name, layers=(), reason=f"it could not look at this model: {error}"))
     return places, skips
+
+
+def _not_asked(transform: Transform, goal: str | None, served: bool | None) -> Iterator[Skip]:  # noqa: FBT001
+    # Said of the model as a whole; what changes shapes and is left to experts is not listed, as ever.
+    if goal is None or transform.phase == "structure":
+        return
+    if served is None:
+        reason = "left to who knows what it asks for: it is done when a plan names it"
+    else:
+        reason = f"it does not serve {goal}"
+    yield Skip(transform=transform.name, layers=(), reason=reason)
 
 
 def step_at(place: Place, fraction: float) -> Step:

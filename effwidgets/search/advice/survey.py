@@ -2,106 +2,130 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeAlias
 
 from torch import nn
 
-from effwidgets.errors import Cancelled, EffError, UnknownNameError
-from effwidgets.metrics.cost import amount
+from effwidgets.errors import Cancelled, EffError
 from effwidgets.profiling.calls import Call
 from effwidgets.profiling.profile import ProfileOptions
 from effwidgets.profiling.profile import profile as profile_model
-from effwidgets.records import Cost, Option, Plan, Profile, Skip, Step
+from effwidgets.records import Cost, Option, Plan, Profile, Skip
+from effwidgets.search.advice.afford import affordable, trials_for
+from effwidgets.search.advice.goals import ADDED, GOALS, LATENCY, SENT, amount_now, as_goal, merit
 from effwidgets.search.advice.measure import Bench
-from effwidgets.search.advice.places import Place, change_of, places_of, step_at
-from effwidgets.search.engine.runner import failure_text
+from effwidgets.search.advice.places import Place, change_of, holders, places_of, step_at
+from effwidgets.search.advice.words import no_faster
+from effwidgets.search.clocks.pieces import Pieces
 from effwidgets.transforms.apply import hypothetical
 from effwidgets.transforms.base import TRANSFORMS
 from effwidgets.transforms.factorize.spectrum import remembered
+from effwidgets.transforms.sound import what_failed
 
 if TYPE_CHECKING:
     from effwidgets.transforms.calibration import Calibration
 
-__all__ = ["GOALS", "MOST_FORWARDS", "Survey", "amount_now", "merit", "survey"]
+__all__ = ["GOALS", "Survey", "amount_now", "merit", "survey"]
 
-GOALS = ("macs", "params", "param_bytes", "inference_peak_bytes", "saved_bytes")
-"""What can be saved. The last two are no sums of layers: for them every step is profiled, with one setting a place."""
-
-MOST_FORWARDS = 160
-"""So many forwards are spent on trials at most: a ResNet-18 with all its settings takes fewer."""
-
-_MEMORY = ("inference_peak_bytes", "saved_bytes")
-_DOUBT = 0.02
+SiteName: TypeAlias = tuple[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Survey:
-    """What was found: the model's profile, the options that were measured, and what was left alone."""
+    """What was found.
+
+    Attributes:
+        goal: what is to be saved.
+        profile: of the model; with its time where the goal is time.
+        options: what was measured.
+        skips: what was left alone, and why.
+        warned: by site, what its technique says against it.
+    """
 
     goal: str
     profile: Profile
     options: tuple[Option, ...]
     skips: tuple[Skip, ...]
+    warned: Mapping[SiteName, tuple[str, ...]] = field(default_factory=dict)
 
 
-def merit(saving: float, error: float | None) -> float:
-    """Return what a step is worth: the share that it saves over the output error it costs, ``saving / (0.02 + error)``.
-
-    The 0.02 says that errors below 2% are not told apart; so a large saving at a small error comes before a tiny one
-    at none. An error that could not be measured counts as 1.
-
-    >>> merit(0.2, 0.08) > merit(0.01, 0.0), merit(0.2, 0.08) > merit(0.3, 0.6)
-    (True, True)
-    """
-    return saving / (_DOUBT + (1.0 if error is None else error))
-
-
-def amount_now(goal: str, profile: Profile) -> int:
-    """Return how much of the goal the model takes; unknown goals are answered with the known ones."""
-    if goal not in GOALS:
-        raise UnknownNameError("goal", goal, GOALS)
-    return amount(goal, profile.cost, profile.memory)
-
-
-def survey(
+def survey(  # noqa: PLR0913  all but two have a default
     model: nn.Module,
     call: Call,
     *,
     goal: str = "macs",
     calibration: Calibration | None = None,
     check: Callable[[], None] | None = None,
+    profile: Profile | None = None,
+    pieces: Pieces | None = None,
 ) -> Survey:
     """Try every place with a few settings, each alone, one forward each, and measure how far the outputs move.
 
-    What would save nothing is not tried: that is arithmetic. Where the trials would take more than `MOST_FORWARDS`
-    forwards, each place is tried with one setting, and then the places that save least are left out.
+    What would save nothing is not tried: that is arithmetic, or, where the goal is time, a measurement of the pieces.
+    Where the trials would be more than `trials_for` the model, each place is tried with one setting, and then of places
+    that are alike some.
+
+    Args:
+        model: as it is; it is not changed.
+        call: what it is called with.
+        goal: what to save; see `goals.GOALS`.
+        calibration: real inputs.
+        check: called before each trial.
+        profile: of the model with the call, with groups and a second opinion, where it is at hand.
+        pieces: to measure times with, where the goal is time; made when it is None.
 
     Raises:
         UnknownNameError: no such goal.
         ModelError: the model's forward fails.
         Cancelled: ``check``, which is called before each trial, raised it.
     """
-    if goal not in GOALS:
-        raise UnknownNameError("goal", goal, GOALS)
-    profile = profile_model(model, call, options=ProfileOptions(second_opinion=True))
-    places, skips = places_of(profile)
-    aim = _Aim(model, call, goal, profile)
-    bench = Bench(model, call, profile, calibration)
-    wanted, nothing = aim.options(places, check or _go_on)
-    wanted, small = _affordable(wanted, MOST_FORWARDS // bench.forwards - 1, goal)
-    options, lost = _tried(bench, wanted, check or _go_on)
-    return Survey(goal=goal, profile=profile, options=tuple(options), skips=(*skips, *nothing, *small, *lost))
+    goal, check = as_goal(goal), check or _go_on
+    known = profile or profile_model(model, call, options=ProfileOptions(second_opinion=True))
+    places, skips = places_of(known, goal=goal)
+    if goal == LATENCY:
+        pieces = pieces or Pieces(model, call, known, check=check)
+        known = replace(known, latency=pieces.whole())
+    aim = _Aim(model, call, goal, known)
+    bench = Bench(model, call, known, calibration)
+    wanted, nothing = aim.options(places, check)
+    if pieces is not None and goal == LATENCY:
+        wanted, slow = _quicker(pieces, wanted)
+        nothing += slow
+    wanted, small = affordable(wanted, trials_for(known) // bench.forwards - 1, known, goal)
+    options, lost = _tried(bench, wanted, aim, check)
+    return Survey(
+        goal=goal,
+        profile=known,
+        options=tuple(options),
+        skips=(*skips, *nothing, *small, *lost),
+        warned={(place.site.transform, place.site.layers): place.site.warnings for place in places},
+    )
 
 
 def _go_on() -> None:
     pass
 
 
-def _tried(bench: Bench, wanted: list[Option], check: Callable[[], None]) -> tuple[list[Option], list[Skip]]:
+def _quicker(pieces: Pieces, wanted: list[Option]) -> tuple[list[Option], list[Skip]]:
+    # Those that were measured to be faster, and what was measured of the sites where none is.
     options: list[Option] = []
-    failed: dict[tuple[str, tuple[str, ...]], str] = {}
+    slow: dict[SiteName, str] = {}
+    for option, found in zip(wanted, pieces.tried(option.step for option in wanted), strict=True):
+        if isinstance(found, EffError):
+            slow[option.site] = f"its time could not be measured: {what_failed(found)}"
+        elif found.faster:
+            options.append(replace(option, saving=-found.share, latency=found))
+        else:
+            slow[option.site] = no_faster(found)
+    left = slow.keys() - {option.site for option in options}
+    return options, [Skip(transform=site[0], layers=site[1], reason=slow[site]) for site in slow if site in left]
+
+
+def _tried(bench: Bench, wanted: list[Option], aim: _Aim, check: Callable[[], None]) -> tuple[list[Option], list[Skip]]:
+    options: list[Option] = []
+    failed: dict[SiteName, str] = {}
     # The settings of a place follow each other, and decompose one weight; the inputs of all are measured at once.
     layers = dict.fromkeys(name for option in wanted for name in option.step.layers)
     with remembered(), bench.prepared(tuple(layers)):
@@ -112,12 +136,20 @@ def _tried(bench: Bench, wanted: list[Option], check: Callable[[], None]) -> tup
             except Cancelled:
                 raise
             except Exception as error:  # noqa: BLE001  a plug-in, or the changed model
-                failed[option.site] = failure_text(error)
+                failed[option.site] = what_failed(error)
+                continue
+            saving = option.saving if found.sent_bytes is None else found.sent_bytes / aim.now
+            if saving > 0:
+                options.append(replace(option, error=found.error, energy=found.energy, saving=saving))
             else:
-                options.append(replace(option, error=found.error, energy=found.energy))
+                failed[option.site] = aim.useless()
     measured = {option.site for option in options}
     return options, [
-        Skip(transform=site[0], layers=site[1], reason=f"it could not be tried: {text}")
+        Skip(
+            transform=site[0],
+            layers=site[1],
+            reason=f"it could not be tried: {text}" if text != aim.useless() else text,
+        )
         for site, text in failed.items()
         if site not in measured
     ]
@@ -131,6 +163,10 @@ class _Aim:
     goal: str
     profile: Profile
 
+    @property
+    def now(self) -> float:
+        return amount_now(self.goal, self.profile)
+
     def options(self, places: list[Place], check: Callable[[], None]) -> tuple[list[Option], list[Skip]]:
         """Return the settings that save something, and a skip for each place where none does."""
         options: list[Option] = []
@@ -140,52 +176,53 @@ class _Aim:
             options += found
             if not found:
                 site = place.site
-                nothing.append(Skip(transform=site.transform, layers=site.layers, reason=self._useless()))
+                nothing.append(Skip(transform=site.transform, layers=site.layers, reason=self.useless()))
         return options, nothing
 
     def _at(self, place: Place, check: Callable[[], None]) -> Iterator[Option]:
         fractions = place.fractions()
-        if self.goal in _MEMORY:
+        if self.goal not in (*ADDED, SENT, LATENCY):  # each setting is profiled
             fractions = (fractions[len(fractions) // 2],)
-        now = amount_now(self.goal, self.profile)
         for step in dict.fromkeys(step_at(place, fraction) for fraction in fractions):
             check()
             change = change_of(self.profile, step)
-            saved = 0 if change is None else self._saved(step, change)
-            if change is not None and saved > 0:
-                family, said = place.transform.family, place.site.reason
-                yield Option(step=step, family=family, change=change, saving=saved / now, found=said)
+            if change is None:
+                continue
+            option = Option(
+                step=step,
+                family=place.transform.family,
+                unit=tuple(sorted(holders(self.profile, step))),
+                change=change,
+                saving=0.0,
+                found=place.site.reason,
+            )
+            option = self._saved(option, change)
+            if option.saving > 0 or self._is_told_later(place):
+                yield option
 
-    def _saved(self, step: Step, change: Cost) -> int:
-        if self.goal not in _MEMORY:
-            return -int(getattr(change, self.goal))
+    def _is_told_later(self, place: Place) -> bool:
+        # Time is measured, and so is what codes make of a weight.
+        return self.goal == LATENCY or (self.goal == SENT and place.transform.phase == "format")
+
+    def _saved(self, option: Option, change: Cost) -> Option:
+        if self.goal == LATENCY:
+            return option
+        if self.goal in (*ADDED, SENT):
+            field = "param_bytes" if self.goal == SENT else self.goal
+            return replace(option, saving=-int(getattr(change, field)) / max(1, self.now))
         try:
-            after = hypothetical(self.model, Plan(steps=(step,)), self.call, known=self.profile, backward=False)
+            plan = Plan(steps=(option.step,))
+            backward = self.goal == "training_peak_bytes"
+            after = hypothetical(self.model, plan, self.call, known=self.profile, backward=backward)
+            saved = self.now - amount_now(self.goal, after)
         except EffError:  # a step that cannot even be laid out saves nothing
-            return 0
-        return amount_now(self.goal, self.profile) - amount_now(self.goal, after)
+            return option
+        memory = after.memory if saved > 0 else None
+        return replace(option, saving=saved / self.now if self.now > 0 else 0.0, memory_after=memory)
 
-    def _useless(self) -> str:
+    def useless(self) -> str:
+        """Say that nothing is saved at a place."""
         if self.goal == "inference_peak_bytes":
             where = self.profile.memory.inference_peak_at or "the model itself"
             return f"it does not lower the inference peak, which is at {where}"
         return f"none of the settings tried saves {self.goal}"
-
-
-def _affordable(options: list[Option], most: int, goal: str) -> tuple[list[Option], list[Skip]]:
-    if len(options) <= most:
-        return options, []
-    middle: dict[tuple[str, tuple[str, ...]], list[Option]] = {}
-    for option in options:
-        middle.setdefault(option.site, []).append(option)
-    single = [tried[len(tried) // 2] for tried in middle.values()]
-    single.sort(key=lambda option: -option.saving)
-    small = [
-        Skip(
-            transform=option.step.transform,
-            layers=option.step.layers,
-            reason=f"not tried: it would save {option.saving:.2%} of {goal}, and others save more",
-        )
-        for option in single[most:]
-    ]
-    return single[:most], small

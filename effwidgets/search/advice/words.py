@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from effwidgets.records import Cost, LayerProfile, Profile, Step
+from effwidgets.records import Cost, LatencyChange, LayerProfile, Profile, Step
 
-__all__ = ["RISKS", "headline", "reason", "risk_of", "warnings"]
+__all__ = ["RISKS", "headline", "no_faster", "reason", "risk_of", "warnings"]
 
 RISKS = (0.02, 0.10, 0.30)
 """Output errors up to which a step is of no, low and middle risk; above the last it is high.
@@ -55,6 +55,18 @@ def headline(profile: Profile, step: Step) -> str:
         case "low_rank":
             layer, (out, into, *_) = _weight(profile, step)
             return f"Split {layer.kind} {into} → {out} into two, {where}, rank {_number(step, 'rank')}"
+        case "fold_bn":
+            return f"Fold {step.layers[-1]} into {step.layers[0]}"
+        case "checkpoint":
+            return f"Run {where} again in the backward"
+        case "int8":
+            return f"Keep {where} in int8 ({str(dict(step.settings).get('mode', 'weight_only')).replace('_', ' ')})"
+        case "bf16":
+            return f"Compute {where} in bfloat16"
+        case "codebook":
+            return f"Keep {where} as indices of {_number(step, 'bits')} bits into a codebook"
+        case "unstructured":
+            return f"Set {dict(step.settings).get('share', 0):.0%} of {where} to zero"
     values = ", ".join(f"{name} {value}" for name, value in step.settings)
     return f"{step.transform} {where}{', ' if values else ''}{values}"
 
@@ -98,9 +110,28 @@ def _moved(error: float | None) -> str:
     return f"the outputs move by {error:.1%}" if error < 0.01 else f"the outputs move by {error:.0%}"
 
 
-def warnings(profile: Profile, change: Cost, *, repaired: bool) -> tuple[str, ...]:
+def no_faster(found: LatencyChange) -> str:
+    """Say that a step does not make the model faster, with what was measured.
+
+    >>> no_faster(
+    ...     LatencyChange(before_s=1.0, after_s=1.25, error_s=0.125, whole_s=10.0, repeats=9, device="cpu", threads=1)
+    ... )
+    "This will not be faster: +2.5% ± 1.2% of the model's time, measured on cpu with 1 thread."
+    """
+    where = f"measured on {found.device} with {found.threads} thread{'s' * (found.threads != 1)}"
+    if found.change_s == 0 == found.error_s:
+        return f"This will not be faster: the same work is done ({found.device})."
+    error = found.error_s / found.whole_s if found.whole_s > 0 else 0.0
+    return f"This will not be faster: {found.share:+.1%} ± {error:.1%} of the model's time, {where}."
+
+
+def warnings(
+    profile: Profile, change: Cost, *, repaired: bool, latency: LatencyChange | None = None
+) -> tuple[str, ...]:
     """Return the bad news, in plain words."""
     found = []
+    if latency is not None and not latency.faster:
+        found.append(no_faster(latency))
     if change.params > 0:
         found.append("It has more parameters than before.")
     if change.macs > 0:

@@ -75,7 +75,9 @@ class Pieces:
         self._seconds, self._check = seconds, check or _never
         self._memo: Memo = shared_memo()
         self._found: dict[str, _Found] = {}
+        self._failed: dict[str, EffError] = {}
         self._changed: Changes | None = None
+        self._asked: dict[tuple[tuple[Step, ...], str], Counter[Pair]] = {}
         self._whole: Latency | None = None  # not that of the profile: pieces and whole are read from one clock
         tensors = (*self._model.parameters(), *self._model.buffers(), *tensors_in(call))
         self._known = frozenset(id(tensor) for tensor in tensors)
@@ -103,6 +105,10 @@ class Pieces:
             TransformError: a step cannot be done, or what it puts in cannot be run alone.
             UnknownNameError: a transformation, layer or setting that there is not.
         """
+        return [_sound(found) for found in self.tried(steps)]
+
+    def tried(self, steps: Iterable[Step]) -> list[LatencyChange | EffError]:
+        """Return the same, with the error in the place of a step that cannot be done or timed."""
         return self._changes([(step,) for step in steps])
 
     def plan(self, steps: Plan | Iterable[Step]) -> LatencyChange:
@@ -114,17 +120,22 @@ class Pieces:
             TransformError: a step cannot be done, or what it puts in cannot be run alone.
             UnknownNameError: a transformation, layer or setting that there is not.
         """
-        return self._changes([tuple(steps)])[0]
+        return _sound(self._changes([tuple(steps)])[0])
 
-    def _changes(self, plans: Sequence[tuple[Step, ...]]) -> list[LatencyChange]:
+    def _changes(self, plans: Sequence[tuple[Step, ...]]) -> list[LatencyChange | EffError]:
         whole = self.whole()  # first: it also warms the processor up
         where = place_text(self._device)
-        asked = []
+        asked: list[Counter[Pair] | EffError] = []
         for steps in plans:
             self._check()
-            asked.append(self._pairs(steps, where))
-        self._time(pair for pairs in asked for pair in pairs)
-        return [self._summed(pairs, whole) for pairs in asked]
+            try:
+                asked.append(self._pairs(steps, where))
+            except Cancelled:
+                raise
+            except EffError as error:
+                asked.append(error)
+        self._time(pair for pairs in asked if isinstance(pairs, Counter) for pair in pairs)
+        return [self._summed(pairs, whole) if isinstance(pairs, Counter) else pairs for pairs in asked]
 
     def _measured_whole(self) -> Latency:
         clock = Clock([self._device])
@@ -135,7 +146,9 @@ class Pieces:
                 (times,) = _rounds([lambda: twin(*args, **kwargs)], clock, self._seconds)
             except Exception as error:
                 text = str(error).strip().partition("\n")[0][:200]
-                raise ModelError(f"The forward of {type(twin).__name__} failed: {type(error).__name__}: {text}.") from error
+                raise ModelError(
+                    f"The forward of {type(twin).__name__} failed: {type(error).__name__}: {text}."
+                ) from error
         first, median, third = statistics.quantiles(times, n=4)
         return Latency(
             median_s=median,
@@ -149,13 +162,17 @@ class Pieces:
     def _pairs(self, steps: tuple[Step, ...], where: str) -> Counter[Pair]:
         if self._changed is None:
             self._changed = Changes(self._model, self._call, self._profile)
-        return Counter(pair.at(where) for pair in self._changed.pairs(steps))
+        if (steps, where) not in self._asked:
+            self._asked[steps, where] = Counter(pair.at(where) for pair in self._changed.pairs(steps))
+        return self._asked[steps, where]
 
-    def _summed(self, pairs: Mapping[Pair, int], whole: Latency) -> LatencyChange:
+    def _summed(self, pairs: Mapping[Pair, int], whole: Latency) -> LatencyChange | EffError:
         # Errors of pieces that are one and the same are one and the same too; those of others are independent.
         before_s = after_s = squared = 0.0
         repeats, remembered = _MOST, bool(pairs)
         for pair, times in pairs.items():
+            if pair.key in self._failed:
+                return self._failed[pair.key]
             found = self._found[pair.key]
             before_s += times * found.timed.before_s
             after_s += times * found.timed.after_s
@@ -177,7 +194,7 @@ class Pieces:
         # What stands for one piece takes turns with it, whoever asked for it.
         waiting: dict[str, dict[str, Pair]] = {}
         for pair in pairs:
-            if pair.key not in self._found:
+            if pair.key not in self._found and pair.key not in self._failed:
                 known = self._memo.get(pair.key)
                 if known is None:
                     waiting.setdefault(pair.before.key(), {})[pair.key] = pair
@@ -193,12 +210,18 @@ class Pieces:
         clock = Clock([self._device])
         with torch.inference_mode(mode=False), torch.no_grad(), alone(), same_random(clock):
             works = [pairs[0].before.ready(self._device, self._known)]
+            sound = []
             for pair in pairs:
-                works.append(pair.after.ready(self._device, self._known))
-                _tried(pair, works[-1])
-            rows = _rounds(works, clock, self._seconds)
+                work = pair.after.ready(self._device, self._known)
+                error = _failure(pair, works[0], work)
+                if error is None:
+                    sound.append(pair)
+                    works.append(work)
+                else:
+                    self._failed[pair.key] = error
+            rows = _rounds(works, clock, self._seconds) if sound else [[0.0]]
         before_s = statistics.median(rows[0])
-        for pair, row in zip(pairs, rows[1:], strict=True):
+        for pair, row in zip(sound, rows[1:], strict=True):
             change_s, error_s = paired(row, rows[0])
             after_s = max(before_s + change_s, 0.0)
             yield pair.key, Timed(before_s=before_s, after_s=after_s, error_s=error_s, repeats=len(row))
@@ -208,16 +231,23 @@ def _never() -> None:
     """Stop nothing."""
 
 
-def _tried(pair: Pair, work: Callable[[], object]) -> None:
-    try:
-        work()
-    except (EffError, Cancelled):
-        raise
-    except Exception as error:
-        text = str(error).strip().partition("\n")[0][:200]
-        raise TransformError(
-            f"{pair.layer or 'The model itself'} cannot be run alone after the step: {type(error).__name__}: {text}."
-        ) from error
+def _sound(found: LatencyChange | EffError) -> LatencyChange:
+    if isinstance(found, EffError):
+        raise found
+    return found
+
+
+def _failure(pair: Pair, *works: Callable[[], object]) -> EffError | None:
+    # Why one of the two sides cannot be run alone; a first run of both.
+    for work, when in zip(works, ("now", "after the step"), strict=True):
+        try:
+            work()
+        except Cancelled:
+            raise
+        except Exception as error:  # noqa: BLE001  the module's own forward
+            text = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:200]}"
+            return TransformError(f"{pair.layer or 'The model itself'} cannot be run alone, {when}: {text}.")
+    return None
 
 
 def _rounds(works: Sequence[Callable[[], object]], clock: Clock, seconds: float) -> list[list[float]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -21,6 +22,7 @@ __all__ = ["Child"]
 
 _TAIL: Final = 2000  # bytes of what it wrote last that are looked at
 _WORDS: Final = 300  # characters of that which stand in a message
+_LAST_WAIT_S: Final = 2.0
 _POOLS: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -52,7 +54,7 @@ class Child:
         assert self._process.stdin is not None  # noqa: S101  for the type checker
         assert self._process.stdout is not None  # noqa: S101
         self._requests = Wire(self._process.stdin)
-        self._end = weakref.finalize(self, _end, self._process)
+        self._end = weakref.finalize(self, _end, self._process, self._log)
         threading.Thread(target=_listen, args=(self._process.stdout, self.replies), daemon=True).start()
         self._process.stdin.write(json.dumps([path or str(Path.cwd()) for path in sys.path]).encode() + b"\n")
 
@@ -68,10 +70,8 @@ class Child:
 
     def send(self, request: Request) -> None:
         """Tell it something; one that is gone does not hear it, and says so by None among its replies."""
-        try:
+        with contextlib.suppress(OSError):
             self._requests.send(request)
-        except OSError:
-            pass
 
     def kill(self) -> None:
         """End it, and what it started. May be called twice."""
@@ -79,7 +79,9 @@ class Child:
 
     def last_words(self) -> str:
         """Say how it ended, with the last line that it wrote."""
-        self._process.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_LAST_WAIT_S)
+        _kill(self._process)  # one that closed its output and goes on is of no use
         code = self._process.returncode
         how = f"with code {code}"
         if code < 0:
@@ -98,15 +100,18 @@ def _listen(stream: IO[bytes], replies: queue.SimpleQueue[Reply | None]) -> None
     stream.close()
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _kill(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         try:
             os.killpg(process.pid, signal.SIGKILL) if hasattr(os, "killpg") else process.kill()
         except ProcessLookupError:
             process.kill()
     process.wait()
+
+
+def _end(process: subprocess.Popen[bytes], log: IO[bytes]) -> None:
+    _kill(process)
+    log.close()
     if process.stdin is not None:
-        try:
+        with contextlib.suppress(OSError):  # what was still to be sent
             process.stdin.close()
-        except OSError:
-            pass

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
+from effwidgets.errors import Cancelled
 from effwidgets.records import Candidate
 from effwidgets.search.engine.orders import Made, Order
+from effwidgets.transforms.sound import what_failed
 
 if TYPE_CHECKING:
     from effwidgets.search.engine.gate import Gate
 
-__all__ = ["Crew", "Maker", "unmade"]
+__all__ = ["STOPPED", "Crew", "Maker", "answered", "unmade"]
+
+STOPPED: Final = "Cancelled before it was scored"
 
 
 class Maker(Protocol):
@@ -52,8 +57,22 @@ class Crew(Protocol):
         ...
 
     def close(self) -> None:
-        """Stop, and let the workers go: no thread takes another order, no process of ours stays. May be called twice."""
+        """Stop, and let the workers go: no thread takes another order, no process of ours stays.
+
+        It may be called twice.
+        """
         ...
+
+
+def answered(maker: Maker, order: Order, gate: Gate) -> Made:
+    """Have an order done; what a workshop raises fails or cancels it."""
+    began = time.monotonic()
+    try:
+        return maker.make(order, gate)
+    except Cancelled:
+        return unmade(order, "cancelled", STOPPED, time.monotonic() - began)
+    except Exception as error:  # noqa: BLE001  of a workshop that let through what its user's function raised
+        return unmade(order, "failed", what_failed(error), time.monotonic() - began)
 
 
 def unmade(order: Order, state: Literal["failed", "cancelled"], note: str, seconds: float = 0.0) -> Made:

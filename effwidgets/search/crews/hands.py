@@ -15,13 +15,11 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from effwidgets.errors import SearchError
-from effwidgets.search.crews.crew import unmade
+from effwidgets.search.crews.crew import STOPPED, unmade
 from effwidgets.search.engine.gate import Gate
 from effwidgets.search.engine.orders import Made, Order
 
-__all__ = ["STOPPED", "Hands", "Job"]
-
-STOPPED: Final = "Cancelled before it was scored"
+__all__ = ["Hands", "Job"]
 
 _IDLE_S: Final = 10.0  # a thread without work ends, so that a crew that nobody closed holds none
 _LAST_WAIT_S: Final = 5.0

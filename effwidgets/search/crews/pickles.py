@@ -13,7 +13,7 @@ import pickle
 from types import SimpleNamespace
 from typing import Any, Final
 
-import cloudpickle
+import cloudpickle  # type: ignore[import-untyped]
 import torch
 from torch import nn
 from torch.nn.utils import parametrize
@@ -21,11 +21,12 @@ from torch.nn.utils import parametrize
 __all__ = ["from_bytes", "to_bytes"]
 
 
-class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, nn.Module) and parametrize.is_parametrized(obj):
             below = type(obj).__mro__[1]
-            return _blank, (below,), below.__getstate__(obj), None, None, _fill
+            state = below.__getstate__(obj)  # type: ignore[call-arg]  # of the class: the module's own refuses
+            return _blank, (below,), state, None, None, _fill
         return super().reducer_override(obj)
 
 
@@ -37,10 +38,10 @@ def _blank(kind: type[nn.Module]) -> nn.Module:
 
 
 def _fill(module: nn.Module, state: dict[str, Any]) -> None:
-    module.__setstate__(state)
+    module.__setstate__(state)  # type: ignore[no-untyped-call]
     # torch has no public way to do this with parametrizations that are there already; these two are in it since 1.9.
     parametrize._inject_new_class(module)  # noqa: SLF001
-    for name in module.parametrizations:
+    for name in module.get_submodule("parametrizations")._modules:  # noqa: SLF001
         parametrize._inject_property(module, name)  # noqa: SLF001
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import queue
 import threading
 import time
@@ -11,9 +10,10 @@ from typing import Final
 
 from effwidgets.errors import SearchError
 from effwidgets.search.crews.child import Child
-from effwidgets.search.crews.crew import unmade
-from effwidgets.search.crews.hands import STOPPED, Hands, Job
+from effwidgets.search.crews.crew import STOPPED, unmade
+from effwidgets.search.crews.hands import Hands, Job
 from effwidgets.search.crews.kit import Kit
+from effwidgets.search.crews.wire import Reply
 from effwidgets.search.engine.gate import cores
 from effwidgets.search.engine.orders import Made, Order
 
@@ -116,14 +116,8 @@ class ProcessCrew:
         if not child.ready:
             child.send(("kit", self._packed))
         child.send(("order", order))
-        until, stopped, limit_s = None, False, 0.0
-        while True:
-            try:
-                reply = child.replies.get(timeout=None if until is None else max(0.0, until - time.monotonic()))
-            except queue.Empty:
-                return _given_up(job, stopped=stopped, limit_s=limit_s)
-            if reply is None:
-                return self._lost(child, job, stopped=stopped)
+        limit = _Limit()
+        while (reply := limit.await_(child.replies)) is not None:
             if reply[0] == "made":
                 return reply[1]
             if reply[0] == "broken":
@@ -132,14 +126,15 @@ class ProcessCrew:
                 child.ready = True
             elif reply[0] == "ring":
                 child.send(("cancel", order.number))
-                stopped, until = True, time.monotonic() + self._grace_s
-            elif reply[0] == "limit" and not stopped:
-                limit_s = reply[1] or 0.0
-                until = None if reply[1] is None else time.monotonic() + limit_s + self._grace_s
+                limit.stop(self._grace_s)
+            else:
+                limit.set(reply[1], self._grace_s)
+        if limit.over:
+            child.kill()
+            return _given_up(job, limit)
+        return self._lost(child, job, stopped=limit.stopped)
 
     def _lost(self, child: Child, job: Job, *, stopped: bool) -> Made:
-        with contextlib.suppress(OSError):
-            child.kill()
         words = child.last_words()
         if stopped:
             return unmade(job.order, "cancelled", STOPPED, job.seconds)
@@ -148,10 +143,38 @@ class ProcessCrew:
         return unmade(job.order, "failed", words, job.seconds)
 
 
-def _given_up(job: Job, *, stopped: bool, limit_s: float) -> Made:
-    if stopped:
+class _Limit:
+    """Until when a process may be silent."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.stopped = False
+        self.over = False
+        self._until: float | None = None
+
+    def set(self, seconds: float | None, grace_s: float) -> None:
+        """Allow a call so many seconds from now; None: any time."""
+        if not self.stopped:
+            self.seconds = seconds or 0.0
+            self._until = None if seconds is None else time.monotonic() + seconds + grace_s
+
+    def stop(self, grace_s: float) -> None:
+        """Allow what was stopped its way to the next forward."""
+        self.stopped, self._until = True, time.monotonic() + grace_s
+
+    def await_(self, replies: queue.SimpleQueue[Reply | None]) -> Reply | None:
+        """Wait for the next reply; None when the process is gone, or when it is ``over`` the limit."""
+        try:
+            return replies.get(timeout=None if self._until is None else max(0.0, self._until - time.monotonic()))
+        except queue.Empty:
+            self.over = True
+            return None
+
+
+def _given_up(job: Job, limit: _Limit) -> Made:
+    if limit.stopped:
         return unmade(job.order, "cancelled", STOPPED, job.seconds)
-    note = f"It took longer than the time limit of {limit_s:g} s; its process was ended."
+    note = f"It took longer than the time limit of {limit.seconds:g} s; its process was ended."
     return unmade(job.order, "failed", note, job.seconds)
 
 

@@ -8,7 +8,7 @@ import random
 import sys
 import threading
 
-from effwidgets.search.crews.crew import Maker
+from effwidgets.search.crews.crew import Maker, answered
 from effwidgets.search.crews.kit import Kit
 from effwidgets.search.crews.wire import Reply, Request, Wire
 from effwidgets.search.engine.gate import Gate
@@ -17,11 +17,11 @@ from effwidgets.search.engine.orders import Order
 __all__ = ["PROGRAM", "seeded", "serve"]
 
 PROGRAM = (
-    "import json, sys; sys.path[:] = json.loads(sys.stdin.buffer.readline()); "
+    "import json, sys; sys.path[:] = json.loads(open(0, 'rb', 0, closefd=False).readline()); "
     "from effwidgets.search.crews.serve import serve; serve(int(sys.argv[1]))"
 )
 """Started with ``python -c``. The main program of the parent is not run again, as other pools do: a script needs no
-guard around its start, and a notebook is fine."""
+guard around its start, and a notebook is fine. The first line is read without a buffer, which would read ahead."""
 
 
 def seeded(seed: int) -> None:
@@ -64,7 +64,7 @@ def _answer(maker: Maker, order: Order, desk: _Desk, replies: Wire) -> Reply:
     gate = desk.gate_of(order.number, replies)
     seeded(order.seed)
     try:
-        return ("made", maker.make(order, gate))
+        return ("made", answered(maker, order, gate))
     finally:
         desk.over(order.number)
 
@@ -80,7 +80,7 @@ def _streams() -> tuple[Wire, Wire]:
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.dup2(2, 1)
-    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115, PTH123  the old one has read ahead
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115  the old one has read ahead
     return Wire(os.fdopen(requests, "rb")), Wire(os.fdopen(replies, "wb"))
 
 
@@ -102,7 +102,7 @@ class _Desk:
                     if request[1] in self._gates:
                         self._gates[request[1]].cancel()
             elif request[0] in ("kit", "order"):
-                self.todo.put(request)  # type: ignore[arg-type]
+                self.todo.put(request)
         os._exit(0)
 
     def gate_of(self, number: int, replies: Wire) -> Gate:

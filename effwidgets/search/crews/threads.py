@@ -8,8 +8,8 @@ from concurrent.futures import Future
 from typing import Final
 
 from effwidgets.profiling.timing.alone import disown, working
-from effwidgets.search.crews.crew import Maker, unmade
-from effwidgets.search.crews.hands import STOPPED, Hands, Job
+from effwidgets.search.crews.crew import STOPPED, Maker, answered, unmade
+from effwidgets.search.crews.hands import Hands, Job
 from effwidgets.search.engine.gate import own_threads
 from effwidgets.search.engine.orders import Made, Order
 
@@ -63,14 +63,16 @@ class ThreadCrew:
 
     def _do(self, job: Job) -> Made:
         with own_threads(self.slots), working():
-            return self._maker.make(job.order, job.gate)
+            return answered(self._maker, job.order, job.gate)
 
     def _watch(self, job: Job, seconds: float | None) -> None:
         timer = self._timers.pop(job, None)
         if timer is not None:
             timer.cancel()
         if seconds is not None:
-            note = f"It took longer than the time limit of {seconds:g} s and never came back; its thread was left behind."
+            note = (
+                f"It took longer than the time limit of {seconds:g} s and never came back; its thread was left behind."
+            )
             self._timers[job] = self._after(seconds + self._grace_s, job, note)
 
     def _give_up_on(self, jobs: list[Job]) -> None:

@@ -65,7 +65,7 @@ class Proposer:
         self.who = who
         self._space = space
         self._known = known
-        self._dice = random.Random(seed)
+        self._dice = random.Random(seed)  # noqa: S311  no secret
         self._sampler = _sampler(who, seed)
         self._directions = ["minimize"] * objectives
         self._asked: dict[Plan, optuna.trial.Trial] = {}

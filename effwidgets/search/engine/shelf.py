@@ -1,4 +1,4 @@
-"""The finished models that a search keeps: a few in memory, trained ones beyond that on disk."""
+"""The finished models that a search keeps: a few in memory, trained ones beyond that on disk or in its store."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ import threading
 import weakref
 from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-
+from effwidgets.records import Candidate, Rung
+from effwidgets.search.engine.states import from_bytes
 from effwidgets.transforms.apply import Applied
+
+if TYPE_CHECKING:
+    from effwidgets.search.store.base import Store
 
 __all__ = ["Shelf"]
 
@@ -22,54 +26,69 @@ class Shelf:
     """Keeps at most ``keep`` models in memory.
 
     An untrained model that has to go is forgotten: its plan makes it again, to the bit. A trained one leaves its
-    tensors (safetensors, no pickle) in a temporary folder that ends with the shelf.
+    tensors (safetensors, no pickle) in the store; without one that lasts, in a temporary folder that ends with the
+    shelf.
+
+    Args:
+        keep: how many.
+        store: where trained states go; None for the temporary folder.
+        dear: tells the numbers that stay in memory longest: the front.
     """
 
-    def __init__(self, keep: int) -> None:
+    def __init__(self, keep: int, store: Store | None = None, dear: Callable[[], Collection[int]] = tuple) -> None:
         self._keep = keep
+        self._store = store
+        self._dear = dear
         self._lock = threading.Lock()
-        self._models: dict[int, tuple[Applied, bool]] = {}
+        self._models: dict[int, Applied] = {}
         self._written: dict[int, Path] = {}
         self._folder: Path | None = None
 
-    def put(self, number: int, applied: Applied, *, trained: bool, dear: Collection[int]) -> None:
-        """Keep a model; of those in memory the oldest outside ``dear`` (the front) goes first."""
+    def put(
+        self, number: int, applied: Applied | None, tensors: bytes | None = None, rung: Rung = "fine-tuned"
+    ) -> None:
+        """Keep a model, and its ``tensors`` where it was trained; of those in memory the oldest off the front goes."""
+        if tensors is not None and self._store is not None:
+            self._store.put_tensors(number, rung, tensors)
         with self._lock:
-            self._models[number] = (applied, trained)
+            if tensors is not None and self._store is None:
+                self._write(number, tensors)
+            self._models.pop(number, None)
+            if applied is None:
+                return
+            self._models[number] = applied
+            dear = self._dear() if len(self._models) > self._keep else ()
             while len(self._models) > self._keep:
                 spare = next((held for held in self._models if held not in dear), next(iter(self._models)))
-                gone, was_trained = self._models.pop(spare)
-                if was_trained:
-                    self._write(spare, gone)
+                del self._models[spare]
 
-    def take(self, number: int, build: Callable[[], Applied]) -> Applied:
-        """Return a copy of the model under ``number`` that is the caller's own; ``build`` makes it where it is gone."""
+    def take(self, candidate: Candidate, build: Callable[[], Applied]) -> Applied:
+        """Return a copy of a candidate's model that is the caller's own; ``build`` makes it where it is gone."""
         with self._lock:
-            held = self._models.get(number)
+            held = self._models.get(candidate.number)
         if held is not None:
-            return dataclasses.replace(held[0], model=copy.deepcopy(held[0].model))
+            return dataclasses.replace(held, model=copy.deepcopy(held.model))
         applied = build()
-        if number in self._written:
-            self._read(number, applied)
+        tensors = self._read(candidate)
+        if tensors is not None:
+            from_bytes(applied.model, tensors)
         return applied
 
     def __contains__(self, number: object) -> bool:
         return number in self._models
 
-    def _write(self, number: int, applied: Applied) -> None:
-        from safetensors.torch import save_file
-
+    def _write(self, number: int, tensors: bytes) -> None:
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="effwidgets-"))
             weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         path = self._folder / f"{number}.safetensors"
-        # Tied tensors are written twice: safetensors refuses shared storages, and reading puts the same values back.
-        state = {name: tensor.detach().contiguous().clone() for name, tensor in applied.model.state_dict().items()}
-        save_file(state, path)
+        path.write_bytes(tensors)
         self._written[number] = path
 
-    def _read(self, number: int, applied: Applied) -> None:
-        from safetensors.torch import load_file
-
-        with torch.no_grad():
-            applied.model.load_state_dict(load_file(self._written[number]))
+    def _read(self, candidate: Candidate) -> bytes | None:
+        if candidate.rung not in ("briefly tuned", "fine-tuned"):
+            return None
+        if self._store is not None:
+            return self._store.tensors(candidate.number)
+        path = self._written.get(candidate.number)
+        return None if path is None else path.read_bytes()

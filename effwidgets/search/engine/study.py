@@ -1,75 +1,37 @@
-"""A search: tries plans one after the other in a thread of its own, and keeps what it found."""
+"""A search: runs in a thread of its own, and keeps what it found."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from torch import nn
-
 from effwidgets.errors import InputError, SearchError
-from effwidgets.profiling.calls import Inputs, as_call
-from effwidgets.records import Candidate, Json, Shown, StudyState, show
+from effwidgets.records import Budget, Candidate, Json, Plan, Score, Shown, StudyState, show
+from effwidgets.search.crews.hire import crew_for
+from effwidgets.search.engine.book import Book
+from effwidgets.search.engine.campaign import Campaign
+from effwidgets.search.engine.choice import best_within
 from effwidgets.search.engine.compare import Comparison, compare
+from effwidgets.search.engine.coordinator import Coordinator
 from effwidgets.search.engine.gate import own_threads
-from effwidgets.search.engine.listeners import Listener, Listeners
-from effwidgets.search.engine.options import Evaluate, SearchOptions
-from effwidgets.search.engine.runner import Runner
-from effwidgets.search.engine.worker import Worker
-from effwidgets.search.fronts.axes import place_on
-from effwidgets.search.selection.budget import amount_text, limit_of
+from effwidgets.search.engine.ideas import Ideas, Lay
+from effwidgets.search.engine.listeners import Herald, Listener, Listeners
+from effwidgets.search.engine.options import SearchOptions
+from effwidgets.search.engine.shelf import Shelf
+from effwidgets.search.engine.table import table_of
+from effwidgets.search.engine.workshop import Workshop
+from effwidgets.transforms.plans import check_plan
 
 if TYPE_CHECKING:
+    from effwidgets.search.crews.crew import Crew
+    from effwidgets.search.store.base import Store
     from effwidgets.transforms.apply import Applied
     from effwidgets.transforms.calibration import Calibration
 
-__all__ = ["Study", "explore"]
-
-
-def explore(
-    model: nn.Module,
-    inputs: Inputs,
-    *,
-    evaluate: Evaluate,
-    options: SearchOptions | None = None,
-    origin: str = "",
-) -> Study:
-    """Prepare a search; nothing runs before `Study.start` or `Study.run`.
-
-    The study works on a copy of ``model`` made here, so you may go on training yours.
-
-    Args:
-        model: the dense model.
-        inputs: what it is called with, as for `profile`.
-        evaluate: scores a model in evaluation mode: a number, or a dict of numbers of which the first is the main one.
-            It is called on the study's thread; one that raises or returns no finite number fails that candidate only.
-        options: plans, calibration, fine-tuning, limits.
-        origin: name of the session that shows it.
-
-    Raises:
-        InputError: no module, one that cannot be copied, or an ``evaluate`` that cannot be called.
-
-    Example:
-        >>> import torch
-        >>> from effwidgets.records import Plan, Step, settings
-        >>> model = torch.nn.Sequential(torch.nn.Linear(16, 16), torch.nn.ReLU(), torch.nn.Linear(16, 4)).eval()
-        >>> x = torch.eye(16)
-        >>> target = model(x).argmax(1)
-        >>> def agreement(candidate):
-        ...     return (candidate(x).argmax(1) == target).double().mean().item()
-        >>> step = Step(transform="low_rank", layers=("0",), settings=settings(rank=4))
-        >>> study = explore(model, x, evaluate=agreement, options=SearchOptions(plans=(Plan(steps=(step,)),)))
-        >>> [candidate.cost.macs for candidate in study.run().candidates()]
-        [5120, 3072]
-    """
-    chosen = options or SearchOptions()
-    if not isinstance(chosen, SearchOptions):
-        raise InputError(f"options is {type(chosen).__name__}; SearchOptions(calibration=..., ...) was expected.")
-    runner = Runner(model, as_call(inputs), evaluate, chosen)
-    return Study(runner, chosen, title=type(model).__name__, origin=origin)
+__all__ = ["Study"]
 
 
 class Study(Shown):
@@ -77,8 +39,8 @@ class Study(Shown):
 
     Candidate 0 is the dense model and is scored first. A candidate that cannot be made or scored is marked failed
     and the search goes on; when the dense model cannot be scored, the search fails. All methods may be called from
-    any thread. `cancel` takes effect at the candidate's next forward; an ``evaluate`` that hangs elsewhere, or never
-    calls the model itself, is not stopped before it returns.
+    any thread. `cancel` takes effect at the candidate's next forward; a thread in which ``evaluate`` hangs elsewhere
+    is left behind after a while.
 
     Attributes:
         origin: name of the session that shows it; "" when none does.
@@ -86,33 +48,49 @@ class Study(Shown):
         adopt: what is done to each `Applied` before `apply` returns it; a session sets it.
     """
 
-    def __init__(self, runner: Runner, options: SearchOptions, *, title: str, origin: str = "") -> None:
+    def __init__(  # noqa: PLR0913  `explore` calls it; the last two are for those who bring their own
+        self,
+        workshop: Workshop,
+        options: SearchOptions,
+        store: Store,
+        *,
+        title: str,
+        origin: str = "",
+        lay: Lay | None = None,
+        crew: Callable[[], Crew] | None = None,
+    ) -> None:
         self.origin = origin
         self.selection: tuple[int, ...] = ()
         self.adopt: Callable[[Applied], Applied] = lambda applied: applied
         self._title = title
-        self._runner = runner
+        self._workshop = workshop
         self._options = options
         self._applied: list[int] = []
         self._changes = Listeners()
         self._ends = Listeners()
-        self._worker = Worker(runner, options, self._tell)
+        self._herald = Herald(self._changes, self.snapshot)
+        self._book = Book(options)
+        self._shelf = Shelf(options.keep, store if options.store is not None else None, self._on_front)
+        ideas = Ideas(self._book, workshop, self._model_of, lay)
+        self._campaign = Campaign(self._book, ideas, store, self._shelf, self._herald.change)
+        hire = crew or (lambda: crew_for(options.executor, workshop, options.workers))
+        self._coordinator = Coordinator(self._book, self._campaign, hire, self._ended)
 
     @property
     def calibration(self) -> Calibration | None:
         """The real inputs that candidates are fitted and repaired on."""
-        return self._runner.calibration
+        return self._workshop.calibration
 
     def start(self) -> Self:
         """Begin, go on with what a cancelled run left, or resume; returns at once."""
-        self._worker.start(f"effwidgets-study-{self._title}")
+        self._coordinator.start(f"effwidgets-study-{self._title}")
         return self
 
     def run(self) -> Self:
         """Run to the end and return the study. Ctrl-C cancels: what is finished is kept.
 
         Raises:
-            SearchError: the dense model could not be scored.
+            SearchError: the dense model could not be scored, or the store cannot be read or written.
         """
         self.start()
         try:
@@ -125,35 +103,74 @@ class Study(Shown):
         return self
 
     def pause(self) -> None:
-        """Stand still when the candidate now being tried is finished."""
-        self._worker.wish(self._worker.gate.pause, "Pauses when this candidate is finished")
+        """Stand still when what is being tried now is finished."""
+        self._coordinator.pause()
 
     def resume(self) -> None:
         """Go on after `pause`."""
-        self._worker.wish(self._worker.gate.resume, "Goes on")
+        self._coordinator.resume()
 
     def cancel(self) -> None:
         """Stop at the next forward of the candidate; what is finished is kept. `start` goes on with the rest."""
-        self._worker.wish(self._worker.gate.cancel, "Stops at the next forward")
+        self._coordinator.cancel()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the run ends; False when that takes longer than ``timeout`` seconds.
 
         Raises:
             InputError: it was never started.
-            SearchError: the dense model could not be scored.
+            SearchError: what the run ended by, see `run`.
         """
-        worker = self._worker
-        if worker.thread is None:
+        coordinator = self._coordinator
+        if coordinator.thread is None:
             raise InputError("This search was never started. Call run(), or start() and then wait().")
-        if worker.thread is not threading.current_thread():
-            worker.over.wait(timeout)
-        if worker.error is not None:
-            raise worker.error
-        return not worker.active
+        if coordinator.thread is not threading.current_thread():
+            coordinator.over.wait(timeout)
+        if coordinator.error is not None:
+            raise coordinator.error
+        return not self._book.active
+
+    def add(self, plan: Plan) -> int | None:
+        """Let a plan of your own be tried next, in the running search or in the next run.
+
+        Returns:
+            the number of the candidate that was made of this plan already; None where it will be tried.
+
+        Raises:
+            UnknownNameError: the plan names a transformation or a layer that there is not.
+        """
+        check_plan(self._workshop.model, plan)
+        with self._book.lock:
+            known = self._book.archive.of(plan)
+            if known is not None:
+                return known.number
+            self._book.waiting.appendleft((plan, "user"))
+        self._campaign.wake()
+        return None
+
+    def set_budget(self, axis: str, limit: float | str | Budget | None) -> None:
+        """Set, change or (None) lift the budget of a cost, also while the search runs: it guides what is tried next.
+
+        Args:
+            axis: the cost.
+            limit: a share of the dense model's up to 1, an amount above, text such as "40%"; a `Budget` is an amount
+                always.
+
+        Raises:
+            UnknownNameError: no such cost.
+            InputError: a budget that leaves nothing, or is more than the model has.
+        """
+        with self._book.lock:
+            self._book.limits.set(axis, limit, self._book.dense)
+            self._book.revision += 1
+        self._campaign.wake()
+        self._herald.change()
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """Call ``listener`` with each new state, on the thread that changed it; returns how to stop that."""
+        """Call ``listener`` with new states, at most ten times a second, on threads of the search.
+
+        What comes too fast is told together; the last state of a run always is. Returns how to stop that.
+        """
         return self._changes.add(listener)
 
     def on_finished(self, listener: Listener) -> Callable[[], None]:
@@ -162,26 +179,21 @@ class Study(Shown):
 
     def snapshot(self) -> StudyState:
         """Return the state of this moment, fronts included."""
-        worker = self._worker
-        with worker.lock:
-            return StudyState(
-                title=self._title,
-                metric=worker.metric,
-                better=self._options.better,
-                state=worker.stage,
-                candidates=worker.archive.begun(),
-                planned=len(worker.archive) if worker.laid else 0,
-                message=worker.message,
-                seconds_left=worker.seconds_left(),
-                fronts=worker.archive.fronts(),
-                applied=self._applied[-1] if self._applied else None,
-                origin=self.origin,
-            )
+        with self._book.lock:
+            return self._book.snapshot(self._title, self.origin, self._applied[-1] if self._applied else None)
 
     def candidates(self) -> tuple[Candidate, ...]:
         """Return the candidates begun so far, by number."""
-        with self._worker.lock:
-            return self._worker.archive.begun()
+        with self._book.lock:
+            return self._book.archive.begun()
+
+    def to_pandas(self) -> Any:
+        """Return the candidates begun so far as a ``pandas.DataFrame``, one row each, its number the index.
+
+        Raises:
+            InputError: pandas is not installed.
+        """
+        return table_of(self.candidates())
 
     def front(self, axis: str = "macs") -> tuple[Candidate, ...]:
         """Return the candidates that no other beats in score and ``axis``, from cheap to dear.
@@ -189,43 +201,38 @@ class Study(Shown):
         Raises:
             UnknownNameError: no such axis; the message names those there are.
         """
-        with self._worker.lock:
-            return self._worker.archive.front(axis)
+        with self._book.lock:
+            return self._book.archive.front(axis)
 
-    def best(self, budget: float | str | None = None, *, axis: str = "macs") -> Candidate:
-        """Return the candidate with the best score within a budget, the cheapest of equals.
+    def history(self, axis: str = "macs") -> tuple[float, ...]:
+        """Return the hypervolume of score and ``axis`` after each candidate; () before there is a box to measure in."""
+        with self._book.lock:
+            return self._book.archive.volumes(axis)
+
+    def contributions(self, axis: str = "macs") -> tuple[Score, ...]:
+        """Return by technique the hypervolume that would be lost without the candidates that use it."""
+        with self._book.lock:
+            return self._book.archive.contributions(axis)
+
+    def best(self, budget: float | str | Mapping[str, float | str] | None = None, *, axis: str = "macs") -> Candidate:
+        """Return the candidate with the best score within a budget or several, the cheapest of equals.
 
         Args:
-            budget: a share of the dense model's cost up to 1, an amount above, or text such as "40%"; None for any.
-            axis: the cost that the budget is for.
+            budget: a share of the dense model's cost up to 1, an amount above, or text such as "40%"; several as a dict
+                by cost (``{"macs": 0.5, "param_bytes": "2 MB"}``). None: the budgets of the search, if it has any.
+            axis: the cost that a single budget is for, and by which equals are told apart.
 
         Raises:
             InputError: nothing is scored yet, the budget leaves nothing, or no candidate keeps it; the message says
                 what can be reached.
         """
-        archive = self._worker.archive
-        with self._worker.lock:
-            reached = archive.front(axis)
-            costs = [archive.point(known, axis)[0] for known in reached]
-            dense = place_on(axis, archive[0])
-        if not reached:
-            what = f"both a score and a number for {axis}" if self.candidates() else "a score"
-            raise InputError(f"No candidate has {what} yet. Run the search first.")
-        if budget is None or dense is None:
-            return reached[-1]
-        limit = limit_of(budget, axis, dense)
-        within = [known for known, cost in zip(reached, costs, strict=True) if cost <= limit]
-        if not within:
-            raise InputError(
-                f"No candidate keeps {axis} within {amount_text(axis, limit)}. The smallest on the front, candidate "
-                f"{reached[0].number}, needs {amount_text(axis, costs[0])}."
-            )
-        return within[-1]
+        with self._book.lock:
+            return best_within(self._book, budget, axis)
 
     def compare(self, a: int, b: int) -> Comparison:
         """Return how candidate ``b`` differs from candidate ``a``: cost, scores, and layer by layer."""
-        with self._worker.lock:
-            return compare(self._worker.archive[a], self._worker.archive[b])
+        with self._book.lock:
+            return compare(self._book.archive[a], self._book.archive[b])
 
     def apply(self, number: int) -> Applied:
         """Return a candidate's model, trained if it was, as a copy of the caller's own.
@@ -238,14 +245,14 @@ class Study(Shown):
         """
         applied = self._take(number)
         self._applied.append(number)
-        self._tell()
+        self._herald.change()
         return self.adopt(applied)
 
     def unapply(self) -> None:
         """Take back that a candidate was applied last: the one before it holds again."""
         if self._applied:
             self._applied.pop()
-            self._tell()
+            self._herald.change()
 
     def save(self, number: int, path: str | Path) -> Path:
         """Write a candidate as a recipe: a folder with JSON and safetensors, which `effwidgets.load` reads."""
@@ -255,30 +262,35 @@ class Study(Shown):
         return Path(path)
 
     def _take(self, number: int) -> Applied:
-        with self._worker.lock:
-            candidate = self._worker.archive[number]
+        with self._book.lock:
+            candidate = self._book.archive[number]
         if candidate.state != "done":
             why = f" ({candidate.note})" if candidate.note else ""
             raise InputError(f"Candidate {number} is {candidate.state}{why}; only one that is done can be applied.")
         with own_threads(self._options.workers):
-            return self._worker.shelf.take(number, lambda: self._runner.build(candidate))
+            return self._model_of(candidate)
 
-    def _tell(self, ended: bool = False) -> None:  # noqa: FBT001, FBT002  what the worker calls
-        if len(self._changes) or (ended and len(self._ends)):
-            state = self.snapshot()
-            self._changes.tell(state)
-            if ended:
-                self._ends.tell(state)
+    def _model_of(self, candidate: Candidate) -> Applied:
+        return self._shelf.take(candidate, lambda: self._workshop.build(candidate.plan))
+
+    def _on_front(self) -> tuple[int, ...]:
+        with self._book.lock:
+            return tuple(known.number for known in self._book.archive.front(self._options.objectives[0]))
+
+    def _ended(self) -> None:
+        state = self._herald.tell()
+        if len(self._ends):
+            self._ends.tell(state or self.snapshot())
 
     def _ipython_display_(self) -> None:
         state = self.snapshot()
-        show(state, None if _ended(state) else self._when_ended)
+        show(state, None if _is_over(state) else self._when_ended)
 
     def _when_ended(self, listener: Listener) -> None:
         # The run may end while its view is being made; then nobody would call.
         stop = self.on_finished(listener)
         state = self.snapshot()
-        if _ended(state):
+        if _is_over(state):
             stop()
             listener(state)
 
@@ -297,5 +309,5 @@ class Study(Shown):
         return repr(self.snapshot()).replace("StudyState(", "Study(", 1)
 
 
-def _ended(state: StudyState) -> bool:
+def _is_over(state: StudyState) -> bool:
     return state.state in ("finished", "cancelled", "failed")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from effwidgets.errors import SearchError, UnknownNameError
-from effwidgets.records import Candidate, Front, Plan, Rung
+from effwidgets.records import Candidate, Front, Plan, Rung, Score
 from effwidgets.search.fronts.axes import AXES, place_on
 from effwidgets.search.fronts.pareto import Better, Box, Point, front, hypervolume, knee
 
@@ -20,6 +20,8 @@ _FIRST = 4
 class Archive:
     """The candidates by number, in memory. Not locked: the study that owns it does that.
 
+    To put one costs the same however many there are; fronts are worked out when they are asked for.
+
     Args:
         better: in which direction the main score improves.
         box: worst and best score for the hypervolume, or None to fix them by the first scores.
@@ -29,40 +31,74 @@ class Archive:
     def __init__(self, better: Better, box: tuple[float, float] | None, axes: tuple[str, ...] = AXES) -> None:
         self.better: Better = better
         self.axes = axes
-        self._ends = box
-        self._candidates: list[Candidate] = []
+        self.ends = box
+        self._candidates: dict[int, Candidate] = {}
+        self._numbers: dict[Plan, int] = {}
+        self._finished: dict[int, None] = {}  # in the order in which they got their first score
+        self._last = -1
+        self._low, self._high = math.inf, -math.inf
 
     def plan(self, plans: Iterable[tuple[Plan, int]]) -> None:
         """Add planned candidates; each comes with its seed."""
         for plan, seed in plans:
-            number = len(self._candidates)
+            number = self.next_number
             rung: Rung = "dense" if number == 0 else "zero-shot"
-            self._candidates.append(Candidate(number=number, plan=plan, rung=rung, state="planned", seed=seed))
+            self.put(Candidate(number=number, plan=plan, rung=rung, state="planned", seed=seed))
 
     def put(self, candidate: Candidate) -> None:
-        """Replace the candidate of the same number."""
+        """Add a candidate, or replace that of the same number."""
         self._candidates[candidate.number] = candidate
-        self._fix_ends()
+        self._numbers.setdefault(candidate.plan, candidate.number)
+        self._last = max(self._last, candidate.number)
+        if candidate.state == "done" and candidate.number not in self._finished:
+            self._finished[candidate.number] = None
+            self._note(_first(candidate))
+
+    @property
+    def next_number(self) -> int:
+        """The first number above all that are taken."""
+        return self._last + 1
 
     def __len__(self) -> int:
         return len(self._candidates)
 
+    def __contains__(self, plan: object) -> bool:
+        return plan in self._numbers
+
     def __getitem__(self, number: int) -> Candidate:
-        if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < len(self._candidates):
-            raise UnknownNameError("candidate", number, [str(known.number) for known in self._candidates])
+        if isinstance(number, bool) or not isinstance(number, int) or number not in self._candidates:
+            raise UnknownNameError("candidate", number, [str(known) for known in sorted(self._candidates)])
         return self._candidates[number]
+
+    def get(self, number: int) -> Candidate | None:
+        """Return a candidate, or None where there is none of that number."""
+        return self._candidates.get(number)
+
+    def of(self, plan: Plan) -> Candidate | None:
+        """Return the candidate that was made of ``plan``."""
+        number = self._numbers.get(plan)
+        return None if number is None else self._candidates[number]
+
+    def everything(self) -> list[Candidate]:
+        """Return all candidates, by number."""
+        return [self._candidates[number] for number in sorted(self._candidates)]
 
     def waiting(self) -> list[int]:
         """Return the numbers that were not tried, or whose try was cancelled."""
-        return [known.number for known in self._candidates if known.state in ("planned", "cancelled")]
+        return [known.number for known in self.everything() if known.state in ("planned", "cancelled")]
 
     def begun(self) -> tuple[Candidate, ...]:
         """Return the candidates that were begun, by number."""
-        return tuple(known for known in self._candidates if known.state != "planned")
+        return tuple(known for known in self.everything() if known.state != "planned")
 
     def done(self) -> list[Candidate]:
         """Return the candidates that have a score, by number."""
-        return [known for known in self._candidates if known.state == "done"]
+        return [known for known in self.everything() if known.state == "done"]
+
+    @property
+    def untrained(self) -> bool:
+        """Whether no candidate was trained yet."""
+        return all(known.rung not in ("briefly tuned", "fine-tuned") for known in self._candidates.values())
 
     def point(self, candidate: Candidate, axis: str) -> Point:
         """Return cost along ``axis`` and main score of a candidate that is done; NaN where its metric gave no number.
@@ -87,31 +123,99 @@ class Archive:
 
     def fronts(self) -> tuple[Front, ...]:
         """Return the front of every axis with its hypervolume and knee."""
-        return tuple(self._front_record(axis) for axis in self.axes)
-
-    def _front_record(self, axis: str) -> Front:
         done = self.done()
+        return tuple(self._front_record(axis, done) for axis in self.axes)
+
+    def box(self, axis: str) -> Box | None:
+        """Return the box that hypervolumes along ``axis`` are measured in; None before it is fixed."""
+        dense = self._candidates.get(0)
+        if self.ends is None or dense is None or dense.state != "done":
+            return None
+        cost = place_on(axis, dense)
+        return None if cost is None else Box(cost=cost, worst=self.ends[0], best=self.ends[1])
+
+    def volumes(self, axis: str) -> tuple[float, ...]:
+        """Return the hypervolume after each candidate that was finished, in that order; () before there is a box.
+
+        A candidate counts with the score of the first rung until the last one had it, then with what training made of
+        it, in the order of the numbers.
+        """
+        box = self.box(axis)
+        if box is None:
+            return ()
+        order = [self._candidates[number] for number in self._finished]
+        before = [(place_on(axis, known), _first(known)) for known in order]
+        after = [(place_on(axis, known), known.score()) for known in order if known.climbed]
+        found, points, held = [], [], 0.0
+        for cost, score in (*before, *after):
+            if cost is not None and score is not None:
+                points.append((cost, score))
+                points = [points[place] for place in front(points, self.better)]
+                held = max(held, hypervolume(points, box, self.better))
+            found.append(held)
+        return tuple(found)
+
+    def contributions(self, axis: str) -> tuple[Score, ...]:
+        """Return for each technique the hypervolume that is lost without the candidates that use it, largest first."""
+        box = self.box(axis)
+        if box is None:
+            return ()
+        done = self.done()
+        points = {known.number: self.point(known, axis) for known in done}
+        whole = hypervolume(list(points.values()), box, self.better)
+        used: dict[str, set[int]] = {}
+        for known in done:
+            for step in known.plan:
+                used.setdefault(step.transform, set()).add(known.number)
+        rest = {
+            name: hypervolume([point for number, point in points.items() if number not in numbers], box, self.better)
+            for name, numbers in used.items()
+        }
+        ranked = sorted(rest, key=lambda name: (rest[name], name))
+        return tuple(Score(metric=name, value=max(0.0, whole - rest[name])) for name in ranked)
+
+    def within(self, limits: Mapping[str, float]) -> list[Candidate]:
+        """Return the candidates with a score that keep every limit, the best score first, of equals the cheapest."""
+        found = []
+        for known in self.done():
+            costs = {axis: place_on(axis, known) for axis in limits}
+            if all(cost is not None and cost <= limits[axis] for axis, cost in costs.items()):
+                found.append(known)
+        sign = -1.0 if self.better == "higher" else 1.0
+        first = next(iter(limits), self.axes[0])
+
+        def rank(known: Candidate) -> tuple[float, float, int]:
+            cost = place_on(first, known)
+            return sign * (known.score() or 0.0), math.inf if cost is None else cost, known.number
+
+        return sorted(found, key=rank)
+
+    def _front_record(self, axis: str, done: list[Candidate]) -> Front:
         points = [self.point(known, axis) for known in done]
         bend = knee(points, self.better)
-        volume = None
-        if self._ends is not None and done and done[0].number == 0 and math.isfinite(points[0][0]):
-            box = Box(cost=points[0][0], worst=self._ends[0], best=self._ends[1])
-            volume = hypervolume(points, box, self.better)
+        box = self.box(axis)
         return Front(
             axis=axis,
             numbers=tuple(done[place].number for place in front(points, self.better)),
-            hypervolume=volume,
+            hypervolume=None if box is None else hypervolume(points, box, self.better),
             knee=None if bend is None else done[bend].number,
         )
 
-    def _fix_ends(self) -> None:
+    def _note(self, score: float | None) -> None:
         # Once: a reference that moves makes a curve of hypervolumes go down while the front goes up.
-        done = self.done()
-        if self._ends is not None or not done or done[0].number != 0:
+        if score is not None:
+            self._low, self._high = min(self._low, score), max(self._high, score)
+        dense = self._candidates.get(0)
+        if self.ends is not None or dense is None or dense.state != "done":
             return
-        scores = [score for known in done if (score := known.score()) is not None]
-        if self.better == "higher" and 0 < scores[0] <= 1:
-            self._ends = (0.0, 1.0)
-        elif len(scores) >= _FIRST and min(scores) < max(scores):
-            low, high = min(scores), max(scores)
-            self._ends = (low, high) if self.better == "higher" else (high, min(0.0, low))
+        own = dense.score()
+        if self.better == "higher" and own is not None and 0 < own <= 1:
+            self.ends = (0.0, 1.0)
+        elif len(self._finished) >= _FIRST and self._low < self._high:
+            rising = self.better == "higher"
+            self.ends = (self._low, self._high) if rising else (self._high, min(0.0, self._low))
+
+
+def _first(candidate: Candidate) -> float | None:
+    # Its score at the lowest rung.
+    return next((score.value for score in candidate.first_scores[:1]), None)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from effwidgets.profiling.calls import Call
     from effwidgets.transforms.calibration import Calibration
 
-__all__ = ["ladder", "spread"]
+__all__ = ["ladder", "level_plan", "spread"]
 
 T = TypeVar("T")
 
@@ -103,13 +103,13 @@ def _uniform(model: nn.Module, call: Call, profile: Profile) -> Iterator[_Rung]:
     families = dict.fromkeys(transform.family for _, transform in TRANSFORMS.items())
     for family in families:
         for level in _levels(family, profile):
-            yield from _laid(model, call, profile, _level_plan(family, profile, level))
+            yield from _laid(model, call, profile, level_plan(family, profile, level))
     if not {_CUTS, _FACTORS} <= set(families):
         return
     for channels, level in _BOTH:
-        cut = _level_plan(_CUTS, profile, channels)
+        cut = level_plan(_CUTS, profile, channels)
         for rung in _laid(model, call, profile, cut):
-            yield from _laid(model, call, profile, cut + _level_plan(_FACTORS, rung.profile, level))
+            yield from _laid(model, call, profile, cut + level_plan(_FACTORS, rung.profile, level))
 
 
 def _levels(family: str, profile: Profile) -> tuple[float, ...]:
@@ -118,7 +118,8 @@ def _levels(family: str, profile: Profile) -> tuple[float, ...]:
     return _LEVELS if pays else _CHANNELS
 
 
-def _level_plan(family: str, profile: Profile, level: float) -> Plan:
+def level_plan(family: str, profile: Profile, level: float) -> Plan:
+    """Return the plan with every place of one family at the same level; see `places.steps_at`."""
     places, _ = places_of(profile, [family])
     return Plan(steps=tuple(steps_at(places, profile, level)))
 

@@ -2,23 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from torch import nn
 
+from effwidgets.errors import EffError
 from effwidgets.profiling.calls import Call
+from effwidgets.profiling.profile import ProfileOptions
+from effwidgets.profiling.profile import profile as profile_model
 from effwidgets.records import Option, Plan, Profile
-from effwidgets.search.advice.survey import survey
-from effwidgets.search.selection.ladder import ladder
+from effwidgets.search.advice.places import places_of
+from effwidgets.search.fronts.axes import LATENCY
+from effwidgets.search.selection.ladder import level_plan, spread
+from effwidgets.search.selection.offers import foreseen, offers
+from effwidgets.search.selection.scales import Scales, with_latency
+from effwidgets.search.sensitivity.measure import sensitivity
+from effwidgets.search.sensitivity.options import SensitivityOptions
 
 if TYPE_CHECKING:
     from effwidgets.search.clocks.pieces import Pieces
     from effwidgets.search.engine.options import Evaluate
     from effwidgets.transforms.calibration import Calibration
 
-__all__ = ["Seeds", "seeds"]
+__all__ = ["FAMILIES", "Seeds", "seeds", "shares_for"]
+
+FAMILIES: Final = ("prune", "factorize")
+"""Kinds of techniques that a search begins with: those that can be put together at will."""
+
+_MOST_POINTS: Final = 90
+"""So many settings are measured alone at most; fewer at each place of a large model, but two at least."""
+
+_SHARES: Final = (0.5, 0.1, 0.25, 0.75, 0.05, 0.16, 0.35, 0.6, 0.9, 0.03)
+"""Shares of the largest setting that pays, the most telling first: fronts are steep where little is left."""
+
+_UNIFORM: Final = (0.85, 0.7, 0.59, 0.5, 0.42, 0.35, 0.3, 0.25, 0.21, 0.18, 0.15, 0.125, 0.1, 0.08)
+"""Shares of channels that uniform plans keep; MACs go with the square."""
+
+_FACTORED: Final = ((0.75, 0.5), (0.5, 0.5), (0.5, 0.3), (0.3, 0.3), (0.25, 0.15), (0.12, 0.15), (0.08, 0.08))
+"""Channels kept, then the level of the factors of what stays."""
+
+_LEVELS: Final = (0.75, 0.5, 0.35, 0.2, 0.1)
+"""Of factors alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +64,12 @@ class Seeds:
     profile: Profile
 
 
+@dataclass(frozen=True, slots=True)
+class _Sized:
+    plan: Plan
+    share: float  # of the dense cost
+
+
 def seeds(  # noqa: PLR0913  all but two have a default
     model: nn.Module,
     call: Call,
@@ -47,7 +81,119 @@ def seeds(  # noqa: PLR0913  all but two have a default
     evaluate: Evaluate | None = None,
     pieces: Pieces | None = None,
 ) -> Seeds:
-    """Return at most ``most`` plans to begin with, and the options of the space around them."""
-    found = survey(model, call, calibration=calibration, check=check)
-    plans = ladder(model, call, calibration=calibration, check=check, most=most)
-    return Seeds(plans=plans, options=found.options, profile=found.profile)
+    """Return at most ``most`` plans to begin with, and the options of the space around them.
+
+    Two kinds, half and half, from near-dense to a hundredth of the cost, close together where little is left: the
+    plans of the least predicted loss (`offers`), from what each setting was measured to cost alone; and uniform ones,
+    the same share everywhere, which need no measurement to be right and are hard to beat where much goes.
+
+    Args:
+        model: the dense model; it is not changed.
+        call: what it is called with.
+        calibration: real inputs to measure on, without labels; None: the call itself, and nothing is repaired.
+        goals: the costs that are to be saved; the first decides where plans are laid.
+        check: called between steps; it may raise `Cancelled`.
+        most: how many plans at most.
+        evaluate: scores a model; where it is given, each setting is scored too (`Option.score`).
+        pieces: times pieces; with "latency_s" among the goals plans are laid for the time too.
+
+    Example:
+        >>> import torch
+        >>> model = torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.ReLU(), torch.nn.Linear(64, 8))
+        >>> found = seeds(model, Call((torch.eye(64),)), most=6)
+        >>> len(found.plans), len(set(found.plans)) == len(found.plans)
+        (6, True)
+    """
+    go_on = check or _never
+    profile = profile_model(model, call, options=ProfileOptions(second_opinion=True))
+    shares = shares_for(profile)
+    how = SensitivityOptions(families=FAMILIES, shares=shares, calibration=calibration, evaluate=evaluate)
+    options = sensitivity(model, call, options=how, check=check).options
+    timed = pieces is not None and LATENCY in goals
+    if pieces is not None and timed:
+        options = with_latency(options, pieces)
+    known = {option.step: option for option in options}
+    counted = next((goal for goal in goals if goal in ("macs", "params", "param_bytes")), "macs")
+    rows: list[list[_Sized]] = []
+    for axis in (counted, LATENCY)[: 2 if timed else 1]:
+        scales = Scales(
+            model=model, call=call, profile=profile, axes=(axis,), pieces=pieces, check=go_on, options=known
+        )
+        laid = offers(options, profile, (axis,), scales.read) if options else ()
+        whole = scales.of(profile, axis, ())
+        rows.append([_Sized(one.plan, one.costs[axis] / whole) for one in laid if len(one.plan)])
+    rows.append(list(_uniform(profile, counted, go_on)))
+    plans = _mixed(rows, most)
+    return Seeds(plans=tuple(spread(plans)), options=options, profile=profile)
+
+
+def _never() -> None:
+    """Stop nothing."""
+
+
+def shares_for(profile: Profile) -> tuple[float, ...]:
+    """Return the settings to measure at each place, fewer where there are many places.
+
+    >>> import torch
+    >>> net = torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.ReLU(), torch.nn.Linear(64, 8))
+    >>> shares_for(profile_model(net, Call((torch.eye(64),))))[:3]
+    (0.9, 0.75, 0.6)
+    """
+    places = max(1, len(places_of(profile, FAMILIES)[0]))
+    count = min(len(_SHARES), max(2, _MOST_POINTS // places))
+    return tuple(sorted(_SHARES[:count], reverse=True))
+
+
+def _uniform(profile: Profile, axis: str, check: Callable[[], None]) -> Iterator[_Sized]:
+    cut, factored = FAMILIES
+    for share in _UNIFORM:
+        check()
+        yield from _sized(profile, axis, level_plan(cut, profile, share))
+    for share, level in _FACTORED:
+        check()
+        first = level_plan(cut, profile, share)
+        try:
+            after = foreseen(profile, first)
+        except EffError:  # one that cannot be told by arithmetic
+            continue
+        yield from _sized(profile, axis, first + level_plan(factored, after, level))
+    for level in _LEVELS:
+        check()
+        yield from _sized(profile, axis, level_plan(factored, profile, level))
+
+
+def _sized(profile: Profile, axis: str, plan: Plan) -> Iterator[_Sized]:
+    try:
+        after = foreseen(profile, plan)
+    except EffError:
+        return
+    whole = getattr(profile.cost, axis)
+    if len(plan) and whole and getattr(after.cost, axis) < whole:
+        yield _Sized(plan, getattr(after.cost, axis) / whole)
+
+
+def _mixed(rows: Sequence[Sequence[_Sized]], most: int) -> list[Plan]:
+    # The same number of each kind, as far as they go; then by size.
+    known: set[Plan] = set()
+    kept: list[_Sized] = []
+    for place, row in enumerate(sorted(rows, key=len)):
+        left = (most - len(kept)) // (len(rows) - place)
+        fresh = [one for one in {one.plan: one for one in row}.values() if one.plan not in known]
+        chosen = _thinned(fresh, left)
+        known.update(one.plan for one in chosen)
+        kept += chosen
+    return [one.plan for one in sorted(kept, key=lambda one: one.share)]
+
+
+def _thinned(row: Iterable[_Sized], most: int) -> list[_Sized]:
+    # Of the two neighbours closest by the logarithm of their size, the dearer one goes, as often as needed.
+    kept = sorted(row, key=lambda one: one.share)
+    while len(kept) > max(0, most):
+        gaps = [_far(one, two) for one, two in itertools.pairwise(kept)]
+        kept.pop(gaps.index(min(gaps)) + 1 if gaps else 0)
+    return kept
+
+
+def _far(one: _Sized, two: _Sized) -> float:
+    # Below a hundredth a model is hardly worth a place of its own.
+    return math.log(max(two.share, 0.01) / max(one.share, 0.01)) if two.share > 0 else 0.0

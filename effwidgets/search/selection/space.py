@@ -79,6 +79,20 @@ class Space:
             raise UnknownNameError("place of the space", name, self._slots)
         return 1 + len(self._slots[name].steps)
 
+    def steps(self, name: str) -> tuple[Step, ...]:
+        """Return what the numbers from 1 on stand for, in the dense model.
+
+        Raises:
+            UnknownNameError: no such place.
+        """
+        self.choices(name)
+        return self._slots[name].steps
+
+    def settled(self, params: Mapping[str, int]) -> dict[str, int]:
+        """Return the numbers with 0 for what cannot stand beside a choice that comes before it, or is missing."""
+        kept = {slot.name: place for slot, _, place in self._held(params)}
+        return {name: kept.get(name, 0) for name in self._slots}
+
     def plan(self, params: Mapping[str, int]) -> Plan:
         """Return the plan for these numbers; a name that is missing is left as it is.
 
@@ -86,17 +100,9 @@ class Space:
             UnknownNameError: a name that there is not.
             InputError: a number that there is not.
         """
-        held: list[tuple[_Slot, Step]] = []
-        for name in params:
-            self.choices(name)
-        for name, slot in self._slots.items():
-            choice = params.get(name, 0)
-            if not 0 <= choice <= len(slot.steps):
-                raise InputError(f"{name} is {choice}; a whole number from 0 to {len(slot.steps)} was expected.")
-            if choice and all(slot.meets(other) for other, _ in held):
-                held.append((slot, slot.steps[choice - 1]))
-        cuts = tuple(step for slot, step in held if slot.cuts)
-        others = self._fitted(cuts, [(slot, step) for slot, step in held if not slot.cuts])
+        held = self._held(params)
+        cuts = tuple(step for slot, step, _ in held if slot.cuts)
+        others = self._fitted(cuts, [(slot, step) for slot, step, _ in held if not slot.cuts])
         return Plan(steps=(*cuts, *sorted(others, key=lambda step: self._order.get(step.layers[0], 0))))
 
     def params(self, plan: Plan) -> dict[str, int] | None:
@@ -110,10 +116,24 @@ class Space:
             params[found[0]] = found[1]
         return params if set(self.plan(params).steps) == set(plan.steps) else None
 
+    def _held(self, params: Mapping[str, int]) -> list[tuple[_Slot, Step, int]]:
+        held: list[tuple[_Slot, Step, int]] = []
+        for name in params:
+            self.choices(name)
+        for name, slot in self._slots.items():
+            choice = params.get(name, 0)
+            if not 0 <= choice <= len(slot.steps):
+                raise InputError(f"{name} is {choice}; a whole number from 0 to {len(slot.steps)} was expected.")
+            if choice and all(slot.meets(other) for other, _, _ in held):
+                held.append((slot, slot.steps[choice - 1], choice))
+        return held
+
     def _before(self, step: Step, cuts: tuple[Step, ...]) -> tuple[str, int] | None:
         # The choice that, behind these prunings, becomes ``step``.
         for slot in self._slots.values():
-            if slot.factors and any(other.transform == step.transform and other.layers == step.layers for other in slot.steps):
+            if slot.factors and any(
+                other.transform == step.transform and other.layers == step.layers for other in slot.steps
+            ):
                 for place, other in enumerate(slot.steps):
                     if [step] == self._fitted(cuts, [(slot, other)]):
                         return slot.name, 1 + place

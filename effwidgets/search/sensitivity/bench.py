@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -12,9 +12,9 @@ from torch import nn
 from effwidgets.errors import Cancelled, ModelError
 from effwidgets.profiling.calls import Call
 from effwidgets.profiling.shadow import share
-from effwidgets.records import Edit, Profile, Score, SensitivityPoint
+from effwidgets.records import Edit, Profile, Score, SensitivityPoint, Step
 from effwidgets.search.engine.gate import Gate
-from effwidgets.search.engine.runner import read_scores
+from effwidgets.search.engine.scores import read_scores
 from effwidgets.search.sensitivity.gauge import Gauge, answer_of
 from effwidgets.search.sensitivity.memory import Memory
 from effwidgets.search.sensitivity.options import SensitivityOptions
@@ -74,11 +74,12 @@ class Bench:
         self.gauge = Gauge([answer_of(found) for found in self._memory.answers[: len(parts.held)]], options.gauge)
 
     @contextmanager
-    def at(self, layers: Sequence[str]) -> Iterator[None]:
-        """While this lasts, what steps at these layers have in common is computed once: moments, spectra, forwards."""
+    def at(self, steps: Iterable[Step]) -> Iterator[None]:
+        """While this lasts, what these steps have in common is computed once: moments, spectra, forwards."""
+        fitted = [step for step in steps if getattr(TRANSFORMS[step.transform], "fits_inputs", False)]
         with ExitStack() as stack:
             stack.enter_context(remembered())
-            stack.enter_context(prepared(self._model, layers, self._parts.fit))
+            stack.enter_context(prepared(self._model, (step.layers[0] for step in fitted), self._parts.fit))
             stack.enter_context(self._memory.used())
             yield
 

@@ -38,7 +38,7 @@ def answer_of(outputs: object) -> Answer:
     floats = tuple(tensor.detach() for tensor in tensors_in(outputs) if tensor.is_floating_point())
     named = outputs.get("logits") if isinstance(outputs, Mapping) else getattr(outputs, "logits", None)
     known = named.detach() if isinstance(named, Tensor) and named.is_floating_point() and named.dim() > 1 else None
-    if known is None and len(floats) == 1 and floats[0].dim() == 2:  # noqa: PLR2004  a matrix
+    if known is None and len(floats) == 1 and floats[0].dim() == 2:
         known = floats[0]
     return Answer(floats=floats, classes=known if known is not None and known.shape[-1] > 1 else None)
 

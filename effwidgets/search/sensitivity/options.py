@@ -69,13 +69,7 @@ class SensitivityOptions:
     def __post_init__(self) -> None:
         for name in ("families", "transforms", "layers"):
             _check_names(name, getattr(self, name))
-        for name, low, high in (("levels", 1, _MOST_LEVELS), ("samples", 1, None)):
-            value: object = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < low or (high and value > high):
-                until = f" to {high}" if high else " on"
-                raise InputError(f"{name} is {value!r}; a whole number from {low}{until} was expected.")
-        if not isinstance(self.held_out, int | float) or not 0 < self.held_out < 1:
-            raise InputError(f"held_out is {self.held_out!r}; a share between 0 and 1 was expected.")
+        _check_amounts(self)
         if self.shares is not None:
             _check_shares(self.shares)
         for word, value, known in (("gauge", self.gauge, Gauged), ("direction of a score", self.better, Better)):
@@ -84,10 +78,23 @@ class SensitivityOptions:
         for name in ("evaluate", "progress"):
             if getattr(self, name) is not None and not callable(getattr(self, name)):
                 raise InputError(f"{name} is {type(getattr(self, name)).__name__}; a function or None was expected.")
-        if self.time_limit_s is not None and not (isinstance(self.time_limit_s, int | float) and self.time_limit_s > 0):
-            raise InputError(f"time_limit_s is {self.time_limit_s!r}; seconds above 0, or None, were expected.")
         if not isinstance(self.resume, Sensitivity | str | Path | None):
-            raise InputError(f"resume is {type(self.resume).__name__}; a Sensitivity or the name of its file was expected.")
+            raise InputError(
+                f"resume is {type(self.resume).__name__}; a Sensitivity or the name of its file was expected."
+            )
+
+
+def _check_amounts(options: SensitivityOptions) -> None:
+    for name, low, high in (("levels", 1, _MOST_LEVELS), ("samples", 1, None)):
+        value: object = getattr(options, name)
+        if isinstance(value, bool) or not isinstance(value, int) or value < low or (high and value > high):
+            until = f" to {high}" if high else " on"
+            raise InputError(f"{name} is {value!r}; a whole number from {low}{until} was expected.")
+    if not isinstance(options.held_out, int | float) or not 0 < options.held_out < 1:
+        raise InputError(f"held_out is {options.held_out!r}; a share between 0 and 1 was expected.")
+    limit: object = options.time_limit_s
+    if limit is not None and not (isinstance(limit, int | float) and limit > 0):
+        raise InputError(f"time_limit_s is {limit!r}; seconds above 0, or None, were expected.")
 
 
 def _check_names(name: str, value: object) -> None:

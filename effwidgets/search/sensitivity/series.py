@@ -10,6 +10,7 @@ from effwidgets.records import Cost, Knob, Profile, SensitivityPoint, Sensitivit
 from effwidgets.search.advice.places import Place, change_of, holders, places_of, step_at
 from effwidgets.search.sensitivity.options import SensitivityOptions
 from effwidgets.transforms.base import TRANSFORMS
+from effwidgets.transforms.describe import reads_of
 
 __all__ = ["Series", "series_of", "shares_of"]
 
@@ -51,7 +52,9 @@ def series_of(profile: Profile, options: SensitivityOptions) -> tuple[list[Serie
         found = _series(profile, place, shares_of(options))
         if found is None:
             site = place.site
-            skips.append(Skip(transform=site.transform, layers=site.layers, reason="none of the settings saves anything"))
+            skips.append(
+                Skip(transform=site.transform, layers=site.layers, reason="none of the settings saves anything")
+            )
         elif options.layers is None or not set(options.layers).isdisjoint(found.row.unit):
             series.append(found)
     if options.layers is not None:
@@ -90,7 +93,7 @@ def _series(profile: Profile, place: Place, shares: Sequence[float]) -> Series |
     paying = [(step, change) for step, change in known.items() if change is not None and _pays(place, change)]
     if not paying:
         return None
-    unit = holders(profile, paying[0][0])
+    unit = _unit(profile, place, paying[0][0])
     cost = _cost(profile, unit)
     points = [
         SensitivityPoint(step=step, kept=_kept(cost, change, step, numeric), change=change) for step, change in paying
@@ -106,6 +109,11 @@ def _series(profile: Profile, place: Place, shares: Sequence[float]) -> Series |
         planned=len(points),
     )
     return Series(row=row, points=tuple(points))
+
+
+def _unit(profile: Profile, place: Place, step: Step) -> frozenset[str]:
+    # A group has the name of a layer: only one who removes channels of it means all its members.
+    return holders(profile, step) if "groups" in reads_of(place.transform) else frozenset(step.layers)
 
 
 def _pays(place: Place, change: Cost) -> bool:

@@ -94,8 +94,10 @@ class Store(Protocol):
         """
 
     def put(self, candidate: Candidate) -> None:
-        """Keep a result: state "done" or "failed", or "cancelled" to give the claim back. May be said again, with
-        more measures, and after each climb: the last holds."""
+        """Keep a result: state "done" or "failed", or "cancelled" to give the claim back.
+
+        May be said again, with more measures, and after each climb: the last holds.
+        """
 
     def put_tensors(self, number: int, rung: Rung, tensors: bytes) -> None:
         """Keep the trained state of a candidate, as safetensors."""

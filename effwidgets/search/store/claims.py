@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from effwidgets.records import RUNGS, Plan, Rung
+from effwidgets.records import RUNGS, Rung
 
 __all__ = ["Claim", "height"]
 
@@ -24,13 +24,11 @@ class Claim:
 
     Attributes:
         number: of its candidate.
-        plan: the plan.
         tried: height of the highest rung with a result; -1 without one.
         running: height of the rung that somebody works on now; None when nobody does.
     """
 
     number: int
-    plan: Plan
     tried: int = -1
     running: int | None = None
 

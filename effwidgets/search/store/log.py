@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from effwidgets.errors import StoreError
@@ -77,7 +77,7 @@ def cut(path: Path, damage: Damage) -> str:
         with path.open("rb") as file:
             file.seek(damage.start)
             torn = file.read()
-        moment = datetime.now(tz=timezone.utc).strftime("%Y%m%dT%H%M%S%f")
+        moment = datetime.now(tz=UTC).strftime("%Y%m%dT%H%M%S%f")
         kept = path.with_name(f"{path.name}.torn-{moment}")
         write_whole(kept, torn)
         os.truncate(path, damage.start)

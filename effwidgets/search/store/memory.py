@@ -41,7 +41,7 @@ class MemoryStore:
         with self._lock:
             claim = self._claims.get(plan_key(candidate.plan))
             if claim is None:
-                claim = Claim(number=len(self._order), plan=candidate.plan)
+                claim = Claim(number=len(self._order))
                 self._claims[plan_key(candidate.plan)] = claim
                 self._order.append(claim)
             elif not claim.free_at(candidate.rung):
@@ -88,4 +88,7 @@ class MemoryStore:
         """Do nothing: no dashboard reads it."""
 
     def close(self) -> None:
-        """Do nothing: it ends with the search."""
+        """Give back what is claimed; the search may go on."""
+        with self._lock:
+            for claim in self._order:
+                claim.running = None

@@ -54,6 +54,8 @@ class Owner:
         _OURS.discard(self)
 
 
+_WINDOWS = os.name == "nt"
+
 _OURS: weakref.WeakSet[Owner] = weakref.WeakSet()
 
 
@@ -62,7 +64,7 @@ def is_dead(owner: Owner) -> bool | None:
 
     A process number is used again, so the moment when the process began must be the same too.
     """
-    if owner.host != _host() or sys.platform == "win32":  # there a signal 0 would be a Ctrl-C
+    if owner.host != _host() or _WINDOWS:  # there a signal 0 would be a Ctrl-C
         return None
     if owner.pid == os.getpid() and owner.started == _started(owner.pid):
         return owner not in _OURS
@@ -81,7 +83,7 @@ def _host() -> str:
     # Two containers may bear one name and see other processes; after a start the numbers begin anew.
     boot = _text("/proc/sys/kernel/random/boot_id").strip()[:8]
     try:
-        space = os.readlink("/proc/self/ns/pid").strip("pid:[]")
+        space = Path("/proc/self/ns/pid").readlink().name.strip("pid:[]")
     except OSError:
         space = ""
     return "/".join(filter(None, (platform.node().replace("|", "-"), boot, space)))
@@ -91,7 +93,7 @@ def _started(pid: int) -> str:
     fields = _stat(pid)
     if fields:
         return fields[19]  # field 22 of proc(5), in clock ticks since the machine started
-    if sys.platform in ("linux", "win32"):
+    if sys.platform == "linux" or _WINDOWS:
         return ""
     command = ["/bin/ps", "-o", "lstart=", "-p", str(pid)]
     try:

@@ -15,32 +15,62 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial, TrialState
 
-__all__ = ["CANDIDATE", "CLAIM", "NOTE", "NUMBER", "PLAN", "RUNG", "candidate_in", "constraints_of", "outcome", "template"]
+__all__ = [
+    "CANDIDATE",
+    "CLAIM",
+    "NOTE",
+    "NUMBER",
+    "PLAN",
+    "RUNG",
+    "candidate_in",
+    "constraints_of",
+    "finished",
+    "outcome",
+    "template",
+]
 
 PLAN, RUNG, CLAIM, NUMBER, CANDIDATE, NOTE = "plan", "rung", "claim", "number", "candidate", "note"
-"""The user attributes of a trial. ``number`` is missing where the trial gives its plan a new one."""
+"""The user attributes of a trial. ``number`` is for readers: it counts the plans in the order of the log."""
 
 _LARGEST_INT, _LARGEST = 2**40, 1e15
 
 
-def template(candidate: Candidate, number: int | None, owner: str) -> FrozenTrial:
+def template(candidate: Candidate, number: int, owner: str) -> FrozenTrial:
     """Return a running trial that claims the plan of ``candidate`` for ``owner``: all in one entry of a log."""
     from optuna.trial import TrialState, create_trial
 
     params, distributions = _params(candidate.plan)
-    attributes: dict[str, Any] = {
+    attributes = _attributes(candidate, number, owner)
+    return create_trial(state=TrialState.RUNNING, params=params, distributions=distributions, user_attrs=attributes)
+
+
+def finished(
+    candidate: Candidate, owner: str, end: tuple[TrialState, tuple[float, ...] | None], limits: Mapping[str, float]
+) -> FrozenTrial:
+    """Return a trial that is over: a result without a claim of its own, such as one that was measured once more."""
+    from optuna.trial import create_trial
+
+    params, distributions = _params(candidate.plan)
+    return create_trial(
+        state=end[0],
+        values=end[1],
+        params=params,
+        distributions=distributions,
+        user_attrs={**_attributes(candidate, candidate.number, owner), CANDIDATE: candidate.to_json()},
+        system_attrs=dict(limits),
+    )
+
+
+def _attributes(candidate: Candidate, number: int, owner: str) -> dict[str, Any]:
+    return {
         RUNG: candidate.rung,
         PLAN: plan_key(candidate.plan),
         "steps": "; ".join(map(str, candidate.plan)) or "the dense model",
         "source": candidate.source,
         "seed": candidate.seed,
         CLAIM: owner,
+        NUMBER: number,
     }
-    if number is not None:
-        attributes[NUMBER] = number
-    return create_trial(
-        state=TrialState.RUNNING, params=params, distributions=distributions, user_attrs=attributes
-    )
 
 
 def _params(plan: Plan) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from effwidgets.errors import InputError
 from effwidgets.profiling.calls import Call, as_call, batch_of, map_tensors, tensors_in
+from effwidgets.search.tuning.chance import Chance
 from effwidgets.search.tuning.options import DistillOptions
 from effwidgets.transforms.calibration import calibration_of
 from effwidgets.transforms.matching import with_tensors
@@ -26,11 +27,15 @@ _SIZE: Final = 32
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """What the model is called with, the labels where there are any, and which samples these are where they are known."""
+    """What the model is called with, and the labels where there are any.
+
+    ``rows`` says which samples of ``piece`` these are, where that is known.
+    """
 
     call: Call
     labels: Tensor | None = None
     rows: Tensor | None = None
+    piece: Call | None = None
 
     @property
     def size(self) -> int:
@@ -117,7 +122,7 @@ class Pool:
         rows = self._rows if order is None else self._rows[torch.randperm(self.samples, generator=order)]
         for part in rows.tensor_split(len(self)):
             labels = None if self._labels is None else self._labels[part.to(self._labels.device)]
-            yield Batch(self._at(part), labels, part)
+            yield Batch(self._at(part), labels, part, self._call)
 
     def _at(self, part: Tensor) -> Call:
         def take(tensor: Tensor) -> Tensor:
@@ -170,7 +175,7 @@ class Loaded:
             try:
                 whole = len(cast("Any", self._data))
             except TypeError:  # it does not know
-                whole = sum(1 for _ in self._raw())
+                whole = sum(1 for _ in self._raw(Chance()))
             last = whole if self._last is None else min(self._last, whole)
             self._known = max(0, last - self._first)
             if not self._known:
@@ -181,15 +186,21 @@ class Loaded:
         return self._known
 
     def batches(self, order: torch.Generator | None) -> Iterator[Batch]:
-        """Yield them as they come; their order is the loader's own."""
-        del order
-        for item in itertools.islice(self._raw(), self._first, self._last):
+        """Yield them as they come; where the loader mixes them, it draws by ``order`` and not by its own generator."""
+        seed = 0 if order is None else int(torch.randint(2**31, (), generator=order))
+        for item in itertools.islice(self._raw(Chance(seed)), self._first, self._last):
             yield Batch(*_read(item, self._options))
 
-    def _raw(self) -> Iterator[object]:
-        done = 0
+    def _raw(self, dice: Chance) -> Iterator[object]:
+        done, end = 0, object()
         try:
-            for item in self._data:
+            with dice:
+                left = iter(self._data)
+            while True:
+                with dice:
+                    item = next(left, end)
+                if item is end:
+                    return
                 yield item
                 done += 1
         except Exception as error:  # the caller's data set

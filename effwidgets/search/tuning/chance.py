@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from effwidgets.profiling.dice import Dice
 
-__all__ = ["Chance", "chance"]
+__all__ = ["Chance", "Chances", "unchecked"]
 
 _DROPOUT: Final = torch.ops.aten.native_dropout.default
 
@@ -23,6 +23,9 @@ class Chance(Dice):
     the same for the same seed. Python's and numpy's random numbers are the caller's own; attention with dropout on a
     GPU draws inside of its kernel from torch's generator.
 
+    Args:
+        seed: of the generators, one for each device.
+
     >>> layer, x = nn.Dropout(0.5), torch.ones(100)
     >>> with Chance(seed=3):
     ...     first = layer(x)
@@ -31,6 +34,11 @@ class Chance(Dice):
     True
     """
 
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__(seed)
+        self.drawn = 0
+        """How many times numbers were drawn."""
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func is _DROPOUT:
@@ -38,6 +46,10 @@ class Chance(Dice):
         if kwargs.get("generator") is not None:
             kwargs = {**kwargs, "generator": self._generator(args, kwargs)}
         return super().__torch_dispatch__(func, types, args, kwargs)
+
+    def _generator(self, args: Any, kwargs: Any) -> torch.Generator:
+        self.drawn += 1
+        return super()._generator(args, kwargs)
 
     def _dropout(self, value: Tensor, p: float, train: bool | None = True) -> tuple[Tensor, Tensor]:  # noqa: FBT001, FBT002  torch's signature
         # The fused kernel of a GPU takes no generator.
@@ -49,19 +61,44 @@ class Chance(Dice):
 
 
 @contextmanager
-def chance(model: nn.Module, seed: int) -> Iterator[None]:
-    """Train ``model`` inside: with `Chance`, and without checkpoints, which save and put back the state of the process.
+def unchecked(model: nn.Module) -> Iterator[None]:
+    """Let checkpointed blocks keep what they compute: computing it again saves and puts back the state of the process.
 
-    A checkpointed block computes the same numbers either way; it is left as it was afterwards.
+    The numbers are the same either way; the blocks are as they were afterwards.
     """
     with ExitStack() as stack:
         for module in model.modules():
             if hasattr(module, "checkpoint_fn"):  # torch's CheckpointWrapper, which is slow to import
                 stack.callback(setattr, module, "checkpoint_fn", module.checkpoint_fn)
                 module.checkpoint_fn = _plain
-        stack.enter_context(Chance(seed))
         yield
 
 
 def _plain(forward: Any, *args: Any, **kwargs: Any) -> Any:
     return forward(*args, **kwargs)
+
+
+class Chances:
+    """`Chance` around the forwards of a training, where they draw numbers: it doubles the time of a small model.
+
+    Whether they do is looked at once for each kind of forward, and again after `forget`.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._dice = Chance(seed)
+        self._drawing: dict[str, bool] = {}
+
+    def forget(self) -> None:
+        """Look again."""
+        self._drawing.clear()
+
+    @contextmanager
+    def around(self, kind: str) -> Iterator[None]:
+        """Run a forward inside."""
+        if not self._drawing.get(kind, True):
+            yield
+            return
+        before = self._dice.drawn
+        with self._dice:
+            yield
+        self._drawing[kind] = self._drawing.get(kind, False) or self._dice.drawn > before

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from effwidgets.errors import InputError, ModelError
-from effwidgets.profiling.calls import Call, map_tensors, run
+from effwidgets.profiling.calls import batch_of, map_tensors, run
 from effwidgets.records import Progress
 from effwidgets.search.tuning.batches import Batch, Source
-from effwidgets.search.tuning.chance import chance
+from effwidgets.search.tuning.chance import Chances, unchecked
 from effwidgets.search.tuning.features import Features, taps
 from effwidgets.search.tuning.objective import Objective, answers_in
 from effwidgets.search.tuning.options import DistillOptions
@@ -45,6 +45,29 @@ class _Course:
     stopped: str = ""
 
 
+class _Told:
+    """What the teacher answered to each sample of a piece of data."""
+
+    def __init__(self, count: int) -> None:
+        self._known = torch.zeros(count, dtype=torch.bool)
+        self._answers: list[Tensor] = []
+
+    def read(self, rows: Tensor) -> list[Tensor] | None:
+        if not bool(self._known[rows].all()):
+            return None
+        return [answer[rows.to(answer.device)] for answer in self._answers]
+
+    def write(self, rows: Tensor, found: list[Tensor]) -> None:
+        if not found or not all(answer.dim() and len(answer) == len(rows) for answer in found):
+            return
+        if not self._answers:
+            self._answers = [answer.new_zeros((len(self._known), *answer.shape[1:])) for answer in found]
+        if all(whole.shape[1:] == answer.shape[1:] for whole, answer in zip(self._answers, found, strict=True)):
+            for whole, answer in zip(self._answers, found, strict=True):
+                whole[rows.to(answer.device)] = answer
+            self._known[rows] = True
+
+
 class Training:
     """Trains ``model`` in place to answer as ``teacher`` does.
 
@@ -65,7 +88,8 @@ class Training:
         self._features = Features(teacher, model, options.layers) if options.layers else None
         self._mine: dict[str, Tensor] = {}
         self._his: dict[str, Tensor] = {}
-        self._told: dict[int, list[Tensor]] = {}  # what the teacher answered, by sample
+        self._told: dict[int, _Told] = {}  # what the teacher answered, by piece of data
+        self._chances = Chances(seed)
         first = next(itertools.chain(model.parameters(), model.buffers()), None)
         self._device = torch.device("cpu") if first is None else first.device
         floats = (tensor.dtype for tensor in model.parameters() if tensor.is_floating_point())
@@ -83,7 +107,7 @@ class Training:
         with ExitStack() as stack:
             stack.enter_context(torch.inference_mode(mode=False))
             stack.enter_context(torch.enable_grad())
-            stack.enter_context(chance(self._model, self._seed))
+            stack.enter_context(unchecked(self._model))
             stack.enter_context(flags_kept(self._teacher, train=False))
             stack.enter_context(flags_kept(self._model, train=True))
             if self._features is not None:
@@ -114,6 +138,7 @@ class Training:
         best = Snapshot(self._model)
         while stepper.done < stepper.planned and not course.stopped:
             losses = []
+            self._chances.forget()
             for batch in itertools.islice(data.batches(order), stepper.planned - stepper.done):
                 value = self._step(batch, stepper, order)
                 if value is None:
@@ -147,10 +172,13 @@ class Training:
         batch = self._placed(batch)
         if self._options.augment is not None:
             batch = Batch(self._options.augment(batch.call, order), batch.labels)
-        loss = self._loss(batch)
-        value = float(loss.detach())
+        with self._chances.around("step"):
+            loss = self._loss(batch)
+            value = float(loss.detach())
+            if math.isfinite(value):
+                stepper.backward(loss)
         if math.isfinite(value):
-            stepper.step(loss)
+            stepper.step()
         return value
 
     def _loss(self, batch: Batch) -> Tensor:
@@ -168,13 +196,16 @@ class Training:
 
     def _answers_of_teacher(self, batch: Batch) -> list[Tensor]:
         # Asked once for each sample: it always answers the same.
-        rows = None if batch.rows is None or self._features is not None else batch.rows.tolist()
-        if rows is not None and all(row in self._told for row in rows):
-            return [torch.stack(parts) for parts in zip(*(self._told[row] for row in rows), strict=True)]
+        told = None
+        if batch.rows is not None and batch.piece is not None and self._features is None:
+            told = self._told.setdefault(id(batch.piece), _Told(batch_of(batch.piece) or 0))
+        known = None if told is None else told.read(batch.rows)
+        if known is not None:
+            return known
         with torch.no_grad():
             found = [answer.detach() for answer in answers_in(run(self._teacher, batch.call))]
-        if rows is not None and found and all(answer.dim() and len(answer) == len(rows) for answer in found):
-            self._told.update(zip(rows, ([*parts] for parts in zip(*found, strict=True)), strict=True))
+        if told is not None:
+            told.write(batch.rows, found)
         return found
 
     @torch.no_grad()
@@ -183,7 +214,8 @@ class Training:
         with flags_kept(self._model, train=False):
             for batch in judge.batches(None):
                 placed = self._placed(batch)
-                total += float(self._loss(placed)) * placed.size
+                with self._chances.around("judge"):
+                    total += float(self._loss(placed)) * placed.size
                 count += placed.size
         return total / count if count else math.nan
 
@@ -194,7 +226,7 @@ class Training:
 
         labels = batch.labels
         labels = labels.clone() if labels is not None and labels.is_inference() else labels
-        return Batch(map_tensors(batch.call, place), labels, batch.rows)
+        return Batch(map_tensors(batch.call, place), labels, batch.rows, batch.piece)
 
     def _why_lost(self, judge: Source) -> str:
         batch = self._placed(next(iter(judge.batches(None))))
@@ -213,7 +245,9 @@ class _Stepper:
         groups: Any = trained_groups(model, options.weight_decay)
         own = options.optimizer
         self._free = [parameter for group in groups for parameter in group["params"]]
-        self._optimizer = torch.optim.AdamW(groups, lr=options.lr) if own is None else own(self._free)
+        # One kernel for all parameters: with small ones a step is mostly the calls.
+        fused = all(parameter.device.type in ("cpu", "cuda") for parameter in self._free)
+        self._optimizer = torch.optim.AdamW(groups, lr=options.lr, fused=fused) if own is None else own(self._free)
         self._rates = [group["lr"] for group in self._optimizer.param_groups]
         self._clip, self._warm = options.clip, max(1.0, options.warmup * planned)
         self._zeros = zeros_kept(model)
@@ -226,14 +260,17 @@ class _Stepper:
         """Count a step that is not taken."""
         self.done += 1
 
-    def step(self, loss: Tensor) -> None:
-        """Take one step; one whose gradient is not finite is left out."""
+    def backward(self, loss: Tensor) -> None:
+        """Find the gradients."""
         if not loss.requires_grad:
             raise InputError("The loss does not depend on a trainable parameter, so there is nothing to train.")
-        for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
-            group["lr"] = rate * self._share()
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
+
+    def step(self) -> None:
+        """Take one step; one whose gradient is not finite is left out."""
+        for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
+            group["lr"] = rate * self._share()
         norm = torch.nn.utils.clip_grad_norm_(self._free, self._clip)
         self.done += 1
         if bool(torch.isfinite(norm)):

@@ -1,0 +1,76 @@
+"""Which trials are made where there are more than can be paid for: all places first, then the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, TypeAlias
+
+from effwidgets.records import Option, Profile, Skip
+
+__all__ = ["affordable", "trials_for"]
+
+_MOST: Final = 160
+_FEWEST: Final = 32
+_EASY_MACS: Final = 4e9  # of one forward
+
+Alike: TypeAlias = tuple[object, ...]
+
+
+def trials_for(profile: Profile) -> int:
+    """Return how many trials are made at most: 160, fewer for a forward of more than 4 billion MACs, at least 32.
+
+    A trial of a large model takes longer, and its list is no better for being complete: its blocks are alike.
+    """
+    return max(_FEWEST, min(_MOST, round(_MOST * _EASY_MACS / max(1, profile.cost.macs))))
+
+
+def affordable(options: Sequence[Option], most: int, profile: Profile, goal: str) -> tuple[list[Option], list[Skip]]:
+    """Return at most ``most`` of the options, in their order, and why the others are left out.
+
+    First every place keeps its middle setting alone. Where that is still too many, of the places that are alike, of one
+    technique and one shape, some are tried, spread over the depth of the model: more of those that save more together.
+    """
+    if len(options) <= most:
+        return list(options), []
+    sites: dict[tuple[str, tuple[str, ...]], list[Option]] = {}
+    for option in options:
+        sites.setdefault(option.site, []).append(option)
+    single = [tried[len(tried) // 2] for tried in sites.values()]
+    if len(single) <= most:
+        return single, []
+    alike: dict[Alike, list[Option]] = {}
+    layers = {layer.name: layer for layer in profile.layers}
+    for option in single:
+        held = [layers[name] for name in option.step.layers if name in layers]
+        shapes = tuple((layer.kind, tuple(tensor.shape for tensor in layer.tensors), layer.inputs) for layer in held)
+        alike.setdefault((option.step.transform, option.step.settings, shapes), []).append(option)
+    kinds = sorted(alike.values(), key=lambda kind: -sum(option.saving for option in kind))
+    counts = [0] * len(kinds)
+    for _ in range(most):
+        worth = [
+            (sum(option.saving for option in kind) / (1 + count)) * (count < len(kind))
+            for kind, count in zip(kinds, counts, strict=True)
+        ]
+        counts[worth.index(max(worth))] += 1
+    taken: set[int] = set()
+    skips = []
+    for kind, count in zip(kinds, counts, strict=True):
+        chosen = _spread(kind, count)
+        taken |= {id(option) for option in chosen}
+        skips += [_left_out(option, chosen, goal) for option in kind if id(option) not in taken]
+    return [option for option in single if id(option) in taken], skips
+
+
+def _spread(kind: Sequence[Option], count: int) -> list[Option]:
+    # Evenly over the depth, the middle of each part.
+    return [kind[(2 * part + 1) * len(kind) // (2 * count)] for part in range(count)]
+
+
+def _left_out(option: Option, chosen: Sequence[Option], goal: str) -> Skip:
+    if chosen:
+        where = ", ".join(", ".join(one.step.layers) for one in chosen[:3])
+        more = f" and {len(chosen) - 3} more" if len(chosen) > 3 else ""  # noqa: PLR2004  as many as are named
+        reason = f"not tried: places of the same shape were, {where}{more}"
+    else:
+        reason = f"not tried: it would save {option.saving:.2%} of {goal}, and others save more"
+    return Skip(transform=option.step.transform, layers=option.step.layers, reason=reason)

@@ -1,0 +1,125 @@
+"""What is added to the options that make it into a list: their time, the memory after them, the score."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from effwidgets.errors import Cancelled, EffError
+from effwidgets.profiling.calls import Call
+from effwidgets.profiling.failures import is_empty
+from effwidgets.records import Latency, Option, Plan, Profile, Score
+from effwidgets.search.clocks.pieces import Pieces
+from effwidgets.search.engine.scores import read_scores
+from effwidgets.transforms.apply import apply, hypothetical, private_copy
+from effwidgets.transforms.sound import what_failed
+from effwidgets.transforms.trial import quiet_random
+
+if TYPE_CHECKING:
+    from effwidgets.search.engine.options import Evaluate
+    from effwidgets.transforms.calibration import Calibration
+
+__all__ = ["Columns"]
+
+
+@dataclass(slots=True, eq=False)
+class Columns:
+    """Fills the columns of options of one model.
+
+    Attributes:
+        model: as it is; it is not changed.
+        call: what it is called with.
+        profile: of the two, with groups.
+        calibration: what steps are fitted to and repaired with before they are scored.
+        check: called before each piece of work.
+        pieces: to measure times with; None where there are no numbers to run with.
+        notes: what could not be filled, in sentences.
+    """
+
+    model: nn.Module
+    call: Call
+    profile: Profile
+    calibration: Calibration | None
+    check: Callable[[], None]
+    pieces: Pieces | None
+    notes: list[str]
+
+    @classmethod
+    def of(
+        cls,
+        model: nn.Module,
+        call: Call,
+        profile: Profile,
+        calibration: Calibration | None,
+        check: Callable[[], None],
+    ) -> Columns:
+        """Return it with pieces to measure, unless the model stands on meta."""
+        empty = is_empty(model, call)
+        pieces = None if empty else Pieces(model, call, profile, check=check)
+        notes = ["The model stands on meta and has no numbers to run with, so no time was measured."] if empty else []
+        return cls(model, call, profile, calibration, check, pieces, notes)
+
+    def whole(self) -> Latency | None:
+        """Return the time of the model."""
+        return None if self.pieces is None else self.pieces.whole()
+
+    def timed(self, options: Sequence[Option]) -> list[Option]:
+        """Measure what each changes of the time."""
+        if self.pieces is None:
+            return list(options)
+        made = []
+        failed: dict[str, int] = {}
+        for option, found in zip(options, self.pieces.tried(option.step for option in options), strict=True):
+            if isinstance(found, EffError):
+                failed[what_failed(found)] = failed.get(what_failed(found), 0) + 1
+            made.append(option if isinstance(found, EffError) else replace(option, latency=found))
+        for text, count in failed.items():
+            self.notes.append(f"The time of {count} could not be measured: {text}")
+        return made
+
+    def remembered(self, options: Iterable[Option]) -> list[Option]:
+        """Profile what each would make, for its memory, where that was not done yet."""
+        made = []
+        for option in options:
+            self.check()
+            if option.memory_after is None:
+                try:
+                    plan = Plan(steps=(option.step,))
+                    memory = hypothetical(self.model, plan, self.call, known=self.profile, backward=False).memory
+                except EffError:  # the trial itself went well; only this number is missing
+                    made.append(option)
+                    continue
+                made.append(replace(option, memory_after=memory))
+            else:
+                made.append(option)
+        return made
+
+    def scored(self, options: Iterable[Option], evaluate: Evaluate) -> tuple[tuple[Score, ...], list[Option]]:
+        """Apply each alone, repaired, in evaluation mode, and hand it to ``evaluate``; return the scores of the model and the options.
+
+        Raises:
+            SearchError: ``evaluate`` returns no number for the model as it is; others, whatever it raises there.
+        """
+        with quiet_random():
+            return self._scored(options, evaluate)
+
+    def _scored(self, options: Iterable[Option], evaluate: Evaluate) -> tuple[tuple[Score, ...], list[Option]]:
+        dense = read_scores(evaluate(private_copy(self.model).eval()), "score", None)
+        made = []
+        for option in options:
+            self.check()
+            try:
+                plan = Plan(steps=(option.step,))
+                done = apply(self.model, plan, self.call, calibration=self.calibration, known=self.profile)
+                found = read_scores(evaluate(done.model.eval()), "score", dense[0].metric)
+            except Cancelled:
+                raise
+            except Exception as error:  # noqa: BLE001  the user's own function, on a changed model
+                self.notes.append(f"{option.step} could not be scored: {what_failed(error)}")
+                made.append(option)
+            else:
+                made.append(replace(option, score=found[0].value))
+        return dense, made

@@ -1,0 +1,53 @@
+"""The best candidate within budgets, or what can be reached."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from effwidgets.errors import InputError, UnknownNameError
+from effwidgets.records import Candidate
+from effwidgets.search.engine.book import Book
+from effwidgets.search.fronts.axes import place_on
+from effwidgets.search.selection.budget import amount_text, limit_of
+
+__all__ = ["best_within"]
+
+
+def best_within(book: Book, budget: float | str | Mapping[str, float | str] | None, axis: str) -> Candidate:
+    """Return the candidate with the best score that keeps every budget, the cheapest of equals; see `Study.best`.
+
+    Raises:
+        InputError: nothing is scored yet, a budget leaves nothing, or no candidate keeps them.
+        UnknownNameError: no such cost.
+    """
+    asked = budget if isinstance(budget, Mapping) else {} if budget is None else {axis: budget}
+    for name in (axis, *asked):
+        if name not in book.archive.axes:
+            raise UnknownNameError("cost to search along", name, book.archive.axes)
+    limits = book.bounds() if budget is None else {}
+    for name, limit in asked.items():
+        known = [place for one in book.archive.done() if (place := place_on(name, one)) is not None]
+        if not known:
+            what = f"both a score and a number for {name}" if book.archive.begun() else "a score"
+            raise InputError(f"No candidate has {what} yet. Run the search first.")
+        dense = book.dense
+        now = None if dense is None else place_on(name, dense)
+        if now is not None:
+            limits[name] = limit_of(limit, name, now)
+    if not book.archive.done():
+        raise InputError("No candidate has a score yet. Run the search first.")
+    found = book.archive.within(limits or {axis: float("inf")})
+    if not found:
+        raise InputError(_out_of_reach(book, limits))
+    return found[0]
+
+
+def _out_of_reach(book: Book, limits: Mapping[str, float]) -> str:
+    asked = " and ".join(f"{name} within {amount_text(name, limit)}" for name, limit in limits.items())
+    said = []
+    for name in limits:
+        known = [(place, one.number) for one in book.archive.done() if (place := place_on(name, one)) is not None]
+        if known:
+            least, number = min(known)
+            said.append(f"The smallest in {name}, candidate {number}, needs {amount_text(name, least)}.")
+    return f"No candidate keeps {asked}. {' '.join(said)}"

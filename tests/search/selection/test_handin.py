@@ -1,0 +1,98 @@
+"""Who goes on to be trained."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from effwidgets.records import Candidate, Cost, Memory, Plan, Score
+from effwidgets.search.selection.handin import hand_in
+
+MEMORY = Memory(param_bytes=1, inference_peak_bytes=1, inference_peak_at="", saved_bytes=1)
+
+
+def candidate(number, macs, score, latency=None, state="done"):
+    timed = () if latency is None else (Score(metric="latency_s", value=latency),)
+    return Candidate(
+        number=number,
+        plan=Plan(),
+        rung="repaired",
+        state=state,
+        cost=Cost(macs=macs),
+        memory=MEMORY,
+        scores=() if score is None else (Score(metric="accuracy", value=score),),
+        measures=timed,
+    )
+
+
+def curve(scores, macs):
+    return [
+        candidate(0, 1000, 1.0),
+        *(candidate(1 + k, m, s) for k, (m, s) in enumerate(zip(macs, scores, strict=True))),
+    ]
+
+
+def test_many_near_each_other_do_not_crowd_out_the_rest():
+    macs = [500 + k for k in range(20)] + [200, 100, 50, 20]
+    scores = [0.99] * 20 + [0.97, 0.9, 0.7, 0.4]
+    found = hand_in(curve(scores, macs), most=5)
+    assert {21, 22, 23, 24} <= set(found)
+
+
+def test_one_below_another_of_its_cost_is_left_out():
+    found = hand_in(curve([0.9, 0.5, 0.8], [100, 100, 300]), most=2)
+    assert 1 in found
+    assert 2 not in found
+
+
+def test_what_failed_the_dense_model_and_what_costs_more_are_never_handed_in():
+    rows = [
+        candidate(0, 100, 0.9),
+        candidate(1, 50, None, state="failed"),
+        candidate(2, 120, 0.95),
+        candidate(3, 60, 0.8),
+    ]
+    assert hand_in(rows, most=5) == (3,)
+    assert hand_in([], most=5) == ()
+
+
+def test_a_score_that_is_better_when_lower_is_turned_round():
+    rows = [candidate(0, 100, 0.1), candidate(1, 50, 0.2), candidate(2, 50, 2.0), candidate(3, 90, 3.0)]
+    assert hand_in(rows, most=1, better="lower") == (1,)
+
+
+def test_two_costs_both_have_their_say():
+    rows = [
+        candidate(0, 100, 1.0, latency=1.0),
+        candidate(1, 10, 0.9, latency=0.95),
+        candidate(2, 90, 0.9, latency=0.3),
+        candidate(3, 12, 0.9, latency=0.97),
+    ]
+    assert set(hand_in(rows, ("macs", "latency_s"), most=2)) == {1, 2}
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_the_choice_is_nearly_the_best_of_all_choices(most):
+    @settings(max_examples=40, deadline=None)
+    @given(st.lists(st.tuples(st.integers(1, 99), st.integers(0, 100)), min_size=3, max_size=7))
+    def check(rows):
+        found = curve([score / 100 for _, score in rows], [10 * cost for cost, _ in rows])
+        worst = min(score for _, score in rows) / 100
+        gains = {
+            1 + k: (cost / 100, 1 - ((1 - score / 100) / (1.25 * (1 - worst))) ** 2 if worst < 1 else 1.0)
+            for k, (cost, score) in enumerate(rows)
+        }
+
+        def area(numbers):
+            # A step function on a grid of the costs, which are whole hundredths.
+            points = [gains[number] for number in numbers]
+            return sum(max((g for c, g in points if c <= k / 100 + 1e-9), default=0.0) for k in range(100)) / 100
+
+        best = max(area(numbers) for numbers in itertools.combinations(gains, min(most, len(gains))))
+        # Greedy is 1 - 1/e of the best at least (Nemhauser, Wolsey and Fisher 1978); the exchange only improves it.
+        assert area(hand_in(found, most=most)) >= 0.63 * best - 1e-9
+
+    check()
