@@ -165,7 +165,9 @@ def greedy(arena: Arena) -> None:
     sizes = sizes_of(arena)
     seen: set[tuple[float | None, ...]] = set()
     for goal in (0.9 * (place + 0.5) / _BISECTIONS for place in range(_BISECTIONS)):
-        found = common(lambda ratios_: cost_of(arena, sizes, ratios_) <= goal, table, ratios, (min(*losses, dense), max(losses)))
+        found = common(
+            lambda ratios_: cost_of(arena, sizes, ratios_) <= goal, table, ratios, (min(*losses, dense), max(losses))
+        )
         if tuple(found.values()) in seen or not arena.left:
             continue
         seen.add(tuple(found.values()))
@@ -281,9 +283,7 @@ def carried_out(
 
     data = arena.task.calibration()
     try:
-        made = apply(
-            arena.dense, space.plan(params), arena.task.inputs, calibration=data, repair=repair, known=found
-        )
+        made = apply(arena.dense, space.plan(params), arena.task.inputs, calibration=data, repair=repair, known=found)
     except EffError:
         return None
     return made.model.eval()

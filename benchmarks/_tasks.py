@@ -6,11 +6,11 @@ vit         the same digits as 16 patches of 2 x 2                a vision trans
 mlp         the colours of a photograph at 16,960 places          a residual MLP with batch norm; R squared
 ==========  ====================================================  ==============================================
 
-The regression is that of an implicit picture: the photograph ``china.jpg``, averaged over 4 x 4 pixels, from the
-coordinates of a pixel and their sines and cosines to its three colours. The other tables that are shipped do not do:
+The regression is that of an implicit picture: the photograph ``china.jpg``, averaged over 12 x 12 pixels around each
+fourth one, from the coordinates of a pixel and their sines and cosines to its three colours. The other tables that are shipped do not do:
 diabetes has 442 rows and no model explains much more than half of its variance, linnerud has 20, and on the features of
-the breast cancer table a network of 90 parameters is nearly as good as one of 70,000. Here a linear fit explains 0.68
-of the variance of unseen pixels, the dense network about 0.95, and networks between them lie between.
+the breast cancer table a network of 90 parameters is nearly as good as one of 70,000. Here the dense
+network explains 0.987 of the variance of unseen pixels, one of an eighth of its width 0.957.
 
 The floor of the box is one for all: right half of the time, half of the variance explained.
 
@@ -108,8 +108,11 @@ class Task:
 
     @property
     def inputs(self) -> Tensor:
-        """One example, ``(1, ...)``: what a model is profiled and timed with."""
-        return self.data.train[0][:1]
+        """A batch of 32, ``(32, ...)``: what a model is profiled and timed with.
+
+        Of a single example most of the time is that of calling some thirty operations, whatever their sizes.
+        """
+        return self.data.train[0][:32]
 
     def calibration(self, samples: int = 512, batch: int = 128) -> list[Tensor]:
         """Return inputs of the training split, without targets."""
@@ -319,7 +322,8 @@ def picture() -> Splits:
     from sklearn.datasets import load_sample_image
 
     whole = torch.as_tensor(load_sample_image("china.jpg").copy(), dtype=torch.float32)[:424]
-    colours = whole.view(106, 4, 160, 4, 3).mean((1, 3)).view(-1, 3)
+    blurred = functional.avg_pool2d(whole.permute(2, 0, 1)[None], 12, 4, padding=4, count_include_pad=False)
+    colours = blurred[0].permute(1, 2, 0).reshape(-1, 3)  # 106 x 160 places
     places = torch.cartesian_prod(torch.linspace(-1, 1, 106), torch.linspace(-1, 1, 160))
     waves = [wave(torch.pi * 2**octave * places) for octave in range(6) for wave in (torch.sin, torch.cos)]
     return _split(torch.cat([places, *waves], 1), (colours - colours.mean(0)) / colours.std(0), 5000, 2000)
@@ -346,7 +350,7 @@ TASKS: Final[Mapping[str, Task]] = {
             floor=0.5,
             network=VisionTransformer,
             load=digits,
-            epochs=30,
+            epochs=40,
             rate=2e-3,
             batch=32,
         ),

@@ -102,8 +102,8 @@ class StudyState(Shown, Record):
         applied: number of the candidate applied last.
         objectives: the costs that the search is after, beside the main score; the default axis first.
         budgets: limits that the search keeps to; they may change while it runs.
-        volumes: hypervolume along the default axis after each finished candidate; it never falls.
-        contributions: by technique, the hypervolume that would be lost without the candidates that use it.
+        volumes: hypervolume along the default axis after each result; it never falls.
+        contributions: by technique, the share of that hypervolume that is lost without the candidates that use it.
         origin: name of the session; neither compared nor saved.
     """
 

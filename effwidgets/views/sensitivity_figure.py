@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -23,7 +24,6 @@ _TOP = 8
 _COLOURS: Final = ("#d1495b", "#2f80ed", "#c77700", "#12936f", "#9b6bdf", "#b3539b", "#7c8a00", "#00909e")
 _FAINT: Final = "rgba(128,134,142,0.35)"
 _GRID: Final = "rgba(128,134,142,0.22)"
-_DASHES: Final = ("solid", "dash")
 
 
 def draw_figure(data: SensitivityPayload, by: str = "kept") -> Any:
@@ -99,10 +99,11 @@ def _look(rows: Sequence[CurveRow], chosen: Sequence[int]) -> dict[str, list[Any
     }
 
 
+# An open menu lies over the curves, so its ground is painted; plotly's own for what is active is #F4FAFF.
 _BUTTONS: Final = {
-    "bgcolor": "rgba(0,0,0,0)",
-    "bordercolor": _GRID,
-    "font": {"color": QUIET},
+    "bgcolor": "#dde2e8",
+    "bordercolor": "#b9c1ca",
+    "font": {"color": "#343b45", "size": 12},
     "x": 0,
     "xanchor": "left",
     "yanchor": "bottom",
@@ -150,12 +151,20 @@ def _axis(title: str) -> dict[str, Any]:
 def _divergence_axis(data: SensitivityPayload) -> dict[str, Any]:
     unit = f", {data['unit']}" * bool(data["unit"])
     axis = _axis(f"{data['divergence']}{unit}, less is better")
-    return {**axis, "type": "log", "exponentformat": "power", "dtick": "D1" if _narrow(data) else 1}
+    places, words = _ticks([point["divergence"] for row in data["rows"] for point in row["points"]])
+    return {**axis, "type": "log", "tickvals": places, "ticktext": words}
 
 
-def _narrow(data: SensitivityPayload) -> bool:
-    values = [point["divergence"] for row in data["rows"] for point in row["points"] if point["divergence"]]
-    return bool(values) and max(values) < 100 * min(values)
+def _ticks(values: Sequence[float | None]) -> tuple[list[float], list[str]]:
+    # Powers of ten; where there are fewer than two decades also what lies between.
+    logs = [math.log10(value) for value in values if value]
+    low, high = math.floor(min(logs, default=0)), math.ceil(max(logs, default=0))
+    if max(logs, default=0) - min(logs, default=0) < 2:
+        leads = (1, 2, 5) if max(logs, default=0) - min(logs, default=0) > 1 else (1, 1.5, 2, 3, 4, 5, 7)
+        places = [lead * 10.0**power for power in range(low, high + 1) for lead in leads]
+        return places, [f"{place:.3g}" for place in places]
+    powers = range(low, high + 1, 1 + (high - low) // 9)
+    return [10.0**power for power in powers], [f"10<sup>{power}</sup>" if power else "1" for power in powers]
 
 
 def _score_axis(data: SensitivityPayload) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from effwidgets.views.page import card, esc, mark, notes, tag
 from effwidgets.views.sensitivity_rows import (
@@ -18,15 +19,14 @@ from effwidgets.views.words import clip, score_text
 __all__ = ["draw_html"]
 
 _ROWS = 200
-_WIDE, _HIGH = 96, 24
+_SETTINGS = 2000
+_WIDE, _HIGH = 110, 22
 
 
 def draw_html(data: SensitivityPayload) -> str:
     """Return a line for each place: its curve, the divergence with some of its work left, and every setting."""
-    heads = ['<th scope="col">Place</th><th scope="col">Curve</th>']
-    heads += [f'<th scope="col" class="n">{kept_text(kept)} left</th>' for kept in KEPT]
-    numbers = ", ".join(filter(None, ("work left", "divergence", esc(data["metric"]))))
-    heads.append(f'<th scope="col">Each setting: {numbers}</th>')
+    heads = _heads(("Place", "Technique", "Curve")) + _heads([f"{kept_text(kept)} left" for kept in KEPT], "n")
+    heads += _heads(("Strongest", "gives", *([data["metric"]] if data["metric"] else [])), "n")
     span = _span(data)
     body = "".join(_row(data, row, span) for row in data["rows"][:_ROWS])
     left = len(data["rows"]) - _ROWS
@@ -39,9 +39,10 @@ def draw_html(data: SensitivityPayload) -> str:
     )
     parts = [
         header,
-        f"<table><thead><tr>{''.join(heads)}</tr></thead><tbody>{body}</tbody></table>" if body else "",
+        f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>" if body else "",
         tag("p", "There is no place to try.") if not body else "",
         tag("p", f"… and {left:,} more places.") if left > 0 else "",
+        _settings(data),
         notes(f"{len(data['skips']):,} left alone, why?", data["skips"]),
         *(tag("p", note) for note in data["notes"]),
         tag("footer", what + _base(data)),
@@ -62,28 +63,42 @@ def _span(data: SensitivityPayload) -> tuple[float, float]:
     return low, max(high, low + 1)
 
 
+def _heads(names: Sequence[str], kind: str = "") -> str:
+    return "".join(f'<th scope="col" class="{kind}">{esc(name)}</th>' for name in names)
+
+
 def _row(data: SensitivityPayload, row: CurveRow, span: tuple[float, float]) -> str:
     name = "; ".join(layer or "the model itself" for layer in row["layers"])
     sign = f'<svg width="12" height="12" aria-hidden="true">{mark(row["family"], 6, 6, 4)}</svg>'
-    place = (
-        f'{sign} <span title="{esc(name)}">{esc(clip(row["label"], 48))}</span><br>{tag("span", row["technique"], "q")}'
-    )
-    cells = [f'<th scope="row">{place}</th><td>{_curve(row, span)}</td>']
-    cells += [f'<td class="n">{divergence_text(value)}</td>' for value in row["at"]]
-    said = " · ".join(_setting(data, point) for point in row["points"])
-    missing = row["planned"] - len(row["points"])
-    more = f' <span class="q">{missing} not measured yet</span>' if missing > 0 else ""
-    return f'<tr>{"".join(cells)}<td class="w">{said}{more}</td></tr>'
+    cells = [f'<th scope="row" title="{esc(name)}">{sign} {esc(clip(row["label"], 40))}</th>']
+    cells += [tag("td", row["technique"], "q"), f"<td>{_curve(row, span)}</td>"]
+    cells += [tag("td", divergence_text(value), "n") for value in row["at"]]
+    last = row["points"][-1] if row["points"] else None
+    cells += [tag("td", "–" if last is None else kept_text(last["kept"]), "n q")]
+    cells += [tag("td", divergence_text(None if last is None else last["divergence"]), "n")]
+    if data["metric"]:
+        cells.append(tag("td", score_text(None if last is None else last["score"], as_share=data["as_share"]), "n"))
+    return f"<tr>{''.join(cells)}</tr>"
 
 
-def _setting(data: SensitivityPayload, point: CurvePoint) -> str:
-    kept, note = kept_text(point["kept"]), esc(clip(point["note"], 120))
-    if point["divergence"] is None:
-        return f'<span class="bad" title="{esc(point["note"])}">{kept} failed: {note}</span>'
-    score = f", {score_text(point['score'], as_share=data['as_share'])}" if data["metric"] else ""
-    said = f'<span class="q">{kept}</span> {divergence_text(point["divergence"])}{score}'
-    note = f' <span class="bad">{note}</span>' if note else ""
-    return f'<span title="{esc(point["settings"])}" style="white-space:nowrap">{said}</span>{note}'
+def _settings(data: SensitivityPayload) -> str:
+    # Every number of the curves, folded away.
+    points = [(row, point) for row in data["rows"] for point in row["points"]]
+    heads = _heads(("Place", "Technique", "Setting")) + _heads(("Left", "Divergence"), "n")
+    heads += _heads((data["metric"],), "n") if data["metric"] else ""
+    body = "".join(_setting(data, row, point) for row, point in points[:_SETTINGS])
+    more = f"<p>… and {len(points) - _SETTINGS:,} more.</p>" if len(points) > _SETTINGS else ""
+    table = f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>{more}"
+    return f"<details><summary>All {len(points):,} settings</summary>{table}</details>" if points else ""
+
+
+def _setting(data: SensitivityPayload, row: CurveRow, point: CurvePoint) -> str:
+    cells = [f'<th scope="row">{esc(clip(row["label"], 40))}</th>', tag("td", row["technique"], "q")]
+    note = f' <span class="bad">{esc(clip(point["note"], 200))}</span>' if point["note"] else ""
+    cells += [f'<td class="w">{esc(point["settings"])}{note}</td>', tag("td", kept_text(point["kept"]), "n")]
+    cells.append(tag("td", divergence_text(point["divergence"]), "n"))
+    cells += [tag("td", score_text(point["score"], as_share=data["as_share"]), "n")] if data["metric"] else []
+    return f"<tr>{''.join(cells)}</tr>"
 
 
 def _curve(row: CurveRow, span: tuple[float, float]) -> str:

@@ -1,4 +1,4 @@
-"""Sensitivity as a map: a line for each place, its settings from weak to strong, dark where it hurts."""
+"""Sensitivity as a map: a line for each place, its settings from weak to strong, red where it hurts."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ __all__ = ["draw_map"]
 
 _MOST: Final = 120
 _ROW = 20
+# All of it is light enough for black numbers (6 to 1 on the last), on a page of any theme.
+_SCALE: Final = ((0.0, "#fdf3dc"), (0.35, "#fbc97f"), (0.7, "#f58f5b"), (1.0, "#e5586b"))
 _FEW_COLUMNS: Final = 8  # more than these leave no room for a number in each tile
 
 
@@ -31,23 +33,25 @@ def draw_map(data: SensitivityPayload) -> Any:
     names = [f"{shown(row['label'], 36)} · {shown(row['technique'], 20)}" for row in rows]
     names = [name if names.count(name) == 1 else f"{name} ({place})" for place, name in enumerate(names)]
     tiles = [[_tile(row["points"], place) for place in range(width)] for row in rows]
+    low = min(
+        (math.log10(point["divergence"]) for row in rows for point in row["points"] if point["divergence"]), default=0
+    )
     figure = graph_objects.Figure(layout=_layout(data, len(rows), width))
     figure.add_heatmap(
         x=list(range(1, width + 1)),
         y=names,
-        z=[[None if tile is None or not tile["divergence"] else math.log10(tile["divergence"]) for tile in line]
+        z=[[_height(tile, low) for tile in line]
            for line in tiles],
         text=[["" if tile is None else _said(tile) for tile in line] for line in tiles],
         texttemplate="%{text}" if width <= _FEW_COLUMNS else "",
-        textfont={"size": 11},
+        textfont={"size": 11, "color": "#000"},
         customdata=[
             ["" if tile is None else _hover(data, row, tile) for tile in line]
             for row, line in zip(rows, tiles, strict=True)
         ],
         hovertemplate="%{customdata}<extra></extra>",
         hoverongaps=False,
-        colorscale="Cividis",
-        reversescale=True,
+        colorscale=_SCALE,
         xgap=2,
         ygap=2,
         colorbar=_bar(data),
@@ -57,6 +61,13 @@ def draw_map(data: SensitivityPayload) -> Any:
 
 def _tile(points: list[CurvePoint], place: int) -> CurvePoint | None:
     return points[place] if place < len(points) else None
+
+
+def _height(tile: CurvePoint | None, low: float) -> float | None:
+    # No divergence at all has the colour of the least there is.
+    if tile is None or tile["divergence"] is None:
+        return None
+    return math.log10(tile["divergence"]) if tile["divergence"] else low
 
 
 def _said(tile: CurvePoint) -> str:

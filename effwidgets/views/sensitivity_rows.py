@@ -83,7 +83,7 @@ def payload(found: Sensitivity) -> SensitivityPayload:
         "version": VERSION,
         "origin": found.origin,
         "title": found.model,
-        "divergence": DIVERGENCES[found.divergence],
+        "divergence": DIVERGENCES[found.divergence][:1].upper() + DIVERGENCES[found.divergence][1:],
         "unit": "nats" if found.divergence == "kl" else "",
         "metric": "" if base is None else base.metric,
         "better": found.better,

@@ -3,41 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from effwidgets.records import Option, Profile, Skip
 
-__all__ = ["affordable", "trials_for"]
+__all__ = ["Affordable", "affordable", "trials_for"]
 
 _MOST: Final = 160
-_FEWEST: Final = 32
-_EASY_MACS: Final = 4e9  # of one forward
+_FEWEST: Final = 24
+_EASY_MACS: Final = 2e9  # of one forward
 
 Alike: TypeAlias = tuple[object, ...]
+SiteName: TypeAlias = tuple[str, tuple[str, ...]]
 
 
 def trials_for(profile: Profile) -> int:
-    """Return how many trials are made at most: 160, fewer for a forward of more than 4 billion MACs, at least 32.
+    """Return how many trials are made at most: 160, fewer for a forward of more than 2 billion MACs, at least 24.
 
     A trial of a large model takes longer, and its list is no better for being complete: its blocks are alike.
     """
     return max(_FEWEST, min(_MOST, round(_MOST * _EASY_MACS / max(1, profile.cost.macs))))
 
 
-def affordable(options: Sequence[Option], most: int, profile: Profile, goal: str) -> tuple[list[Option], list[Skip]]:
-    """Return at most ``most`` of the options, in their order, and why the others are left out.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Affordable:
+    """Which options are tried.
 
-    First every place keeps its middle setting alone. Where that is still too many, of the places that are alike, of one
-    technique and one shape, some are tried, spread over the depth of the model: more of those that save more together.
+    Attributes:
+        first: these, in their order.
+        then: by site, the settings that are tried where the first one turned out to be worth most.
+        most: so many of those.
+        skips: why others are left out.
+    """
+
+    first: list[Option]
+    then: dict[SiteName, list[Option]] = field(default_factory=dict)
+    most: int = 0
+    skips: list[Skip] = field(default_factory=list)
+
+    def second(self, ranked: Sequence[SiteName]) -> list[Option]:
+        """Return what is tried next, when the sites are worth something in this order."""
+        return [option for site in ranked for option in self.then.get(site, [])][: max(0, self.most)]
+
+
+def affordable(options: Sequence[Option], most: int, profile: Profile, goal: str) -> Affordable:
+    """Say which ``most`` of the options are tried.
+
+    First every place at its middle setting, and then, where that was worth most, at the others. Where places alone are
+    too many, of those that are alike, of one technique and one shape, some are tried, spread over the depth of the
+    model: more of those that save more together.
     """
     if len(options) <= most:
-        return list(options), []
+        return Affordable(first=list(options))
     sites: dict[tuple[str, tuple[str, ...]], list[Option]] = {}
     for option in options:
         sites.setdefault(option.site, []).append(option)
     single = [tried[len(tried) // 2] for tried in sites.values()]
     if len(single) <= most:
-        return single, []
+        others = {site: [one for one in tried if one is not tried[len(tried) // 2]] for site, tried in sites.items()}
+        return Affordable(first=single, then=others, most=most - len(single))
     alike: dict[Alike, list[Option]] = {}
     layers = {layer.name: layer for layer in profile.layers}
     for option in single:
@@ -58,7 +83,7 @@ def affordable(options: Sequence[Option], most: int, profile: Profile, goal: str
         chosen = _spread(kind, count)
         taken |= {id(option) for option in chosen}
         skips += [_left_out(option, chosen, goal) for option in kind if id(option) not in taken]
-    return [option for option in single if id(option) in taken], skips
+    return Affordable(first=[option for option in single if id(option) in taken], skips=skips)
 
 
 def _spread(kind: Sequence[Option], count: int) -> list[Option]:
@@ -69,7 +94,7 @@ def _spread(kind: Sequence[Option], count: int) -> list[Option]:
 def _left_out(option: Option, chosen: Sequence[Option], goal: str) -> Skip:
     if chosen:
         where = ", ".join(", ".join(one.step.layers) for one in chosen[:3])
-        more = f" and {len(chosen) - 3} more" if len(chosen) > 3 else ""  # noqa: PLR2004  as many as are named
+        more = f" and {len(chosen) - 3} more" if len(chosen) > 3 else ""
         reason = f"not tried: places of the same shape were, {where}{more}"
     else:
         reason = f"not tried: it would save {option.saving:.2%} of {goal}, and others save more"

@@ -98,7 +98,9 @@ class Columns:
         return made
 
     def scored(self, options: Iterable[Option], evaluate: Evaluate) -> tuple[tuple[Score, ...], list[Option]]:
-        """Apply each alone, repaired, in evaluation mode, and hand it to ``evaluate``; return the scores of the model and the options.
+        """Apply each alone, repaired, in evaluation mode, and hand it to ``evaluate``.
+
+        Returns the scores of the model as it is, and the options with theirs.
 
         Raises:
             SearchError: ``evaluate`` returns no number for the model as it is; others, whatever it raises there.

@@ -64,8 +64,8 @@ def survey(  # noqa: PLR0913  all but two have a default
     """Try every place with a few settings, each alone, one forward each, and measure how far the outputs move.
 
     What would save nothing is not tried: that is arithmetic, or, where the goal is time, a measurement of the pieces.
-    Where the trials would be more than `trials_for` the model, each place is tried with one setting, and then of places
-    that are alike some.
+    Where the trials would be more than `trials_for` the model, each place is tried with one setting, the best ones with
+    the others too, and where that is too much, of places that are alike some (`affordable`).
 
     Args:
         model: as it is; it is not changed.
@@ -93,13 +93,18 @@ def survey(  # noqa: PLR0913  all but two have a default
     if pieces is not None and goal == LATENCY:
         wanted, slow = _quicker(pieces, wanted)
         nothing += slow
-    wanted, small = affordable(wanted, trials_for(known) // bench.forwards - 1, known, goal)
-    options, lost = _tried(bench, wanted, aim, check)
+    paid = affordable(wanted, trials_for(known) // bench.forwards - 1, known, goal)
+    with bench.prepared(tuple(dict.fromkeys(name for option in wanted for name in option.step.layers))):
+        options, lost = _tried(bench, paid.first, aim, check)
+        options.sort(key=lambda option: -merit(option.saving, option.error))
+        more, again = _tried(bench, paid.second([option.site for option in options]), aim, check)
+    found = {option.step: option for option in (*options, *more)}
+    lost += [skip for skip in again if (skip.transform, skip.layers) not in {option.site for option in options}]
     return Survey(
         goal=goal,
         profile=known,
-        options=tuple(options),
-        skips=(*skips, *nothing, *small, *lost),
+        options=tuple(found[option.step] for option in wanted if option.step in found),
+        skips=(*skips, *nothing, *paid.skips, *lost),
         warned={(place.site.transform, place.site.layers): place.site.warnings for place in places},
     )
 
@@ -126,9 +131,8 @@ def _quicker(pieces: Pieces, wanted: list[Option]) -> tuple[list[Option], list[S
 def _tried(bench: Bench, wanted: list[Option], aim: _Aim, check: Callable[[], None]) -> tuple[list[Option], list[Skip]]:
     options: list[Option] = []
     failed: dict[SiteName, str] = {}
-    # The settings of a place follow each other, and decompose one weight; the inputs of all are measured at once.
-    layers = dict.fromkeys(name for option in wanted for name in option.step.layers)
-    with remembered(), bench.prepared(tuple(layers)):
+    # The settings of a place follow each other, and decompose one weight.
+    with remembered():
         for option in wanted:
             check()
             try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from effwidgets.records import Cost, LatencyChange, LayerProfile, Profile, Step
 
 __all__ = ["RISKS", "headline", "no_faster", "reason", "risk_of", "warnings"]
@@ -36,6 +38,16 @@ def _weight(profile: Profile, step: Step) -> tuple[LayerProfile, tuple[int, ...]
     return layer, () if weight is None else weight.shape
 
 
+_PLAINLY: Final = {
+    "fold_bn": "Fold {last} into {first}",
+    "checkpoint": "Run {where} again in the backward",
+    "int8": "Keep {where} in int8, {mode}",
+    "bf16": "Compute {where} in bfloat16",
+    "codebook": "Keep {where} as indices of {bits} bits into a codebook",
+    "unstructured": "Set {share:.0%} of {where} to zero",
+}
+
+
 def headline(profile: Profile, step: Step) -> str:
     """Say what would be done, and where."""
     where = ", ".join(step.layers)
@@ -55,18 +67,9 @@ def headline(profile: Profile, step: Step) -> str:
         case "low_rank":
             layer, (out, into, *_) = _weight(profile, step)
             return f"Split {layer.kind} {into} → {out} into two, {where}, rank {_number(step, 'rank')}"
-        case "fold_bn":
-            return f"Fold {step.layers[-1]} into {step.layers[0]}"
-        case "checkpoint":
-            return f"Run {where} again in the backward"
-        case "int8":
-            return f"Keep {where} in int8 ({str(dict(step.settings).get('mode', 'weight_only')).replace('_', ' ')})"
-        case "bf16":
-            return f"Compute {where} in bfloat16"
-        case "codebook":
-            return f"Keep {where} as indices of {_number(step, 'bits')} bits into a codebook"
-        case "unstructured":
-            return f"Set {dict(step.settings).get('share', 0):.0%} of {where} to zero"
+    if step.transform in _PLAINLY:
+        ends = {"where": where, "first": step.layers[0], "last": step.layers[-1]}
+        return _PLAINLY[step.transform].format(**ends, **dict(step.settings)).replace("_only", " only")
     values = ", ".join(f"{name} {value}" for name, value in step.settings)
     return f"{step.transform} {where}{', ' if values else ''}{values}"
 

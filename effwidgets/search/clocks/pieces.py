@@ -27,6 +27,8 @@ from effwidgets.transforms.trial import stand_in
 __all__ = ["Pieces"]
 
 _FEWEST: Final = 7  # rounds, however long they take
+_FEWEST_SLOW: Final = 4
+_SLOW_S: Final = 0.2  # of one round: from here on there are fewer
 _MOST: Final = 40
 _SAMPLE_S: Final = 0.0003  # of one sample: what is shorter is repeated
 
@@ -50,7 +52,8 @@ class Pieces:
         model: as it is; it is not changed. It is run once, on a copy, to see what its layers are called with.
         call: what it is called with.
         profile: of the two, with groups where steps prune.
-        seconds: about how long one form of one piece is measured; at least seven rounds are taken whatever they take.
+        seconds: about how long one form of one piece is measured; at least seven rounds, four of slow
+            ones, are taken whatever they take.
         check: called before each piece; what it raises ends the work.
 
     >>> from effwidgets.profiling import profile
@@ -253,14 +256,16 @@ def _failure(pair: Pair, *works: Callable[[], object]) -> EffError | None:
 def _rounds(works: Sequence[Callable[[], object]], clock: Clock, seconds: float) -> list[list[float]]:
     # As `stopwatch.times_of`, with fewer rounds and shorter samples: there are many pieces, and they add up.
     drawn, order = random.Random(0), list(range(len(works)))  # noqa: S311  the order of measurements, not a secret
-    repeats = []
+    once = []
     for work in works:
         work()
-        repeats.append(max(1, min(200, round(_SAMPLE_S / max(_sample(work, 1, clock), 1e-7)))))
+        once.append(_sample(work, 1, clock))
+    repeats = [max(1, min(200, round(_SAMPLE_S / max(spent, 1e-7)))) for spent in once]
+    fewest = _FEWEST if sum(once) < _SLOW_S else _FEWEST_SLOW
     rows: list[list[float]] = [[] for _ in works]
     start = time.perf_counter()
     for done in range(_MOST):
-        if done >= _FEWEST and time.perf_counter() - start > seconds * len(works):
+        if done >= fewest and time.perf_counter() - start > seconds * len(works):
             break
         drawn.shuffle(order)
         for number in order:

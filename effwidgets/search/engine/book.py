@@ -9,7 +9,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from effwidgets.records import Budget, Candidate, Plan, StudyState
+from effwidgets.records import Budget, Candidate, Plan, Score, StudyState
 from effwidgets.search.engine.limits import Limits
 from effwidgets.search.engine.proposer import Result
 from effwidgets.search.fronts.archive import Archive
@@ -118,7 +118,7 @@ class Book:
         return self.limits.resolve(None if dense is None else self.priced(dense))
 
     def priced(self, candidate: Candidate) -> Candidate:
-        """Return a candidate with a latency: as timed, or as predicted, scaled so that the dense model's is as timed."""
+        """Return a candidate with a latency: as timed, or as predicted, scaled by what the dense model was off."""
         predicted = measure_of(candidate, PREDICTED)
         if predicted is None or place_on(LATENCY, candidate) is not None:
             return candidate

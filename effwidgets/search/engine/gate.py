@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import nn
 
-from effwidgets.errors import Cancelled, EffError
-from effwidgets.profiling.timing.alone import give_way
+from effwidgets.errors import Cancelled
+from effwidgets.search.engine.stops import OutOfTimeError, Stop
 
 __all__ = ["Gate", "OutOfTimeError", "cores", "own_threads"]
-
-
-class OutOfTimeError(EffError):
-    """A call of the user's function took longer than it was given."""
 
 
 class Gate:
@@ -89,48 +84,31 @@ class Gate:
 
     @contextmanager
     def guard(self, model: nn.Module, limit_s: float | None = None) -> Iterator[None]:
-        """Let each forward of ``model`` raise once a stop was asked for or the time is over.
+        """Let each forward of ``model``, and of any module in it, raise once a stop was asked for or the time is over.
 
-        A function that swallows what a forward raises is found out when it returns. One that never calls the
-        model's forward is not stopped before it returns.
+        A function that swallows what a forward raises is found out when it returns. One that computes without any
+        module of the model is not stopped before it returns.
 
         Raises:
             Cancelled: a stop was asked for while the body ran.
             OutOfTimeError: the body ran longer than ``limit_s``.
         """
-        until = None if limit_s is None else time.monotonic() + limit_s
-        stopped: list[EffError] = []
-
-        def stop(module: nn.Module, args: object) -> None:
-            del module, args
-            nonlocal until
-            began = time.monotonic()
-            give_way()  # to a measurement of time, which is not the function's own
-            until = None if until is None else until + time.monotonic() - began
-            try:
-                self.check()
-                if until is not None and time.monotonic() > until:
-                    raise OutOfTimeError(f"It took longer than the time limit of {limit_s:g} s.")
-            except EffError as error:
-                stopped.append(error)
-                raise
-
-        handle = model.register_forward_pre_hook(stop)
+        stop = Stop(self.check, limit_s)
         watch = self._watch if limit_s is not None else None
         try:
             if watch is not None:
                 watch(limit_s)
-            yield
+            with stop.on(model):
+                yield
         except Exception as error:
-            if stopped and error is not stopped[0]:  # the function turned it into an error of its own
-                raise stopped[0] from error
+            if stop.raised and error is not stop.raised[0]:  # the function turned it into an error of its own
+                raise stop.raised[0] from error
             raise
         finally:
             if watch is not None:
                 watch(None)
-            handle.remove()
-        if stopped:
-            raise stopped[0]
+        if stop.raised:
+            raise stop.raised[0]
 
 
 class _Threads:

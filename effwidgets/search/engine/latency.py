@@ -9,26 +9,27 @@ from effwidgets.records import Candidate
 from effwidgets.search.engine.book import PREDICTED, Book, measure_of
 from effwidgets.search.engine.rungs import carried, spread
 from effwidgets.search.fronts.axes import AXES, LATENCY, place_on
-from effwidgets.search.fronts.pareto import front
+from effwidgets.search.fronts.choices import near_front as near
 from effwidgets.transforms.apply import Applied
 
 __all__ = ["near_front", "time_candidates"]
 
 _MOST = 24
+_TOLERANCE = 0.1  # predictions are off by about so much
 _BYTES = 4 * 2**30  # of parameters held at once
 
 
 def near_front(book: Book) -> list[Candidate]:
     """Return the dense model and the candidates on one of the fronts that are known without a clock, dense first.
 
-    That is: of score against the predicted time, and against each counted cost. When there are more than fit, they
-    are evenly spread over the predicted time, or over MACs.
+    That is: of score against the predicted time (or close to it), and against each counted cost. When there are more
+    than fit, they are evenly spread over the predicted time, or over MACs.
     """
     done = book.archive.done()
     chosen: dict[int, Candidate] = {}
-    for axis in (PREDICTED, *AXES):
+    for axis, tolerance in ((PREDICTED, _TOLERANCE), *((axis, 0.0) for axis in AXES)):
         points = [(_place(axis, known), known.score() or 0.0) for known in done]
-        chosen |= {done[place].number: done[place] for place in front(points, book.options.better)}
+        chosen |= {done[place].number: done[place] for place in near(points, tolerance, book.options.better)}
     dense = book.archive[0]
     axis = PREDICTED if measure_of(dense, PREDICTED) is not None else AXES[0]
     rest = sorted((known for known in chosen.values() if known.number), key=lambda known: _place(axis, known))

@@ -174,9 +174,9 @@ class Proposer:
         names = list(self._space.names)
         sizes = [self._space.choices(name) for name in names]
         total = math.prod(sizes)
-        turns: Iterable[int] = range(total)
+        turns: Iterable[int]
         if total <= 1_000_000:
-            turns = self._dice.sample(turns, total)
+            turns = self._dice.sample(range(total), total)
         else:  # too many to lay out: what is drawn twice is found out by the archive
             turns = (self._dice.randrange(total) for _ in itertools.count())
         for turn in turns:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
+import torch
 from torch import nn
 
 from effwidgets.errors import EffError
@@ -45,7 +46,8 @@ class Stop:
     @contextmanager
     def on(self, model: nn.Module) -> Iterator[None]:
         """Stand in each forward of ``model`` and of what is in it."""
-        handles = [module.register_forward_pre_hook(self) for module in model.modules()]
+        inner = _Inner(self)
+        handles = [module.register_forward_pre_hook(self if module is model else inner) for module in model.modules()]
         self._until = None if self._limit_s is None else time.monotonic() + self._limit_s
         self._on = True
         try:
@@ -58,8 +60,16 @@ class Stop:
     def __call__(self, module: nn.Module, args: object) -> None:
         """Raise, or let the forward go on."""
         del module, args
-        if not self._on:
-            return
+        if self._on:
+            _stand(self)
+
+    def stand(self) -> None:
+        """Give way to a measurement, then raise what is to be raised.
+
+        Raises:
+            Cancelled: a stop was asked for.
+            OutOfTimeError: the time is over.
+        """
         began = time.monotonic()
         give_way()
         now = time.monotonic()
@@ -73,14 +83,37 @@ class Stop:
             self.raised.append(error)
             raise
 
-    # torch.compile leaves the graph for it instead of tracing it once and for all.
-    __call__._torchdynamo_disable = True  # type: ignore[attr-defined]
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[Callable[[], Any], tuple[()]]:
+        return _let_go_on, ()
+
+
+class _Inner:
+    # On the modules within. A compiled model is left for the hook on the whole alone: at each of them would be a break
+    # in its graph.
+    def __init__(self, stop: Stop) -> None:
+        self._stop = stop
+
+    def __call__(self, module: nn.Module, args: object) -> None:
+        if not torch.compiler.is_compiling():
+            self._stop(module, args)
 
     def __deepcopy__(self, memo: object) -> Self:
         return self
 
     def __reduce__(self) -> tuple[Callable[[], Any], tuple[()]]:
         return _let_go_on, ()
+
+
+def _stand(stop: Stop) -> None:
+    stop.stand()
+
+
+# torch.compile leaves its graph for this call instead of tracing into it: what `torch.compiler.disable` sets, without
+# the second that importing the compiler takes.
+_stand._torchdynamo_disable = True  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 def _nothing(module: nn.Module, args: object) -> None:

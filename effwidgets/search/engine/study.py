@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from effwidgets.errors import InputError, SearchError
-from effwidgets.records import Budget, Candidate, Json, Plan, Score, Shown, StudyState, show
+from effwidgets.records import Budget, Candidate, Plan, Score, StudyState
 from effwidgets.search.crews.hire import crew_for
 from effwidgets.search.engine.book import Book
 from effwidgets.search.engine.campaign import Campaign
@@ -19,6 +19,7 @@ from effwidgets.search.engine.coordinator import Coordinator
 from effwidgets.search.engine.gate import own_threads
 from effwidgets.search.engine.ideas import Ideas, Lay
 from effwidgets.search.engine.listeners import Herald, Listener, Listeners
+from effwidgets.search.engine.live import Live
 from effwidgets.search.engine.options import SearchOptions
 from effwidgets.search.engine.shelf import Shelf
 from effwidgets.search.engine.table import table_of
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Study"]
 
 
-class Study(Shown):
+class Study(Live):
     """A search over plans; `explore` makes one. Nothing runs before `start` or `run`.
 
     Candidate 0 is the dense model and is scored first. A candidate that cannot be made or scored is marked failed
@@ -205,12 +206,12 @@ class Study(Shown):
             return self._book.archive.front(axis)
 
     def history(self, axis: str = "macs") -> tuple[float, ...]:
-        """Return the hypervolume of score and ``axis`` after each candidate; () before there is a box to measure in."""
+        """Return the hypervolume of score and ``axis`` after each result; () before there is a box to measure in."""
         with self._book.lock:
             return self._book.archive.volumes(axis)
 
     def contributions(self, axis: str = "macs") -> tuple[Score, ...]:
-        """Return by technique the hypervolume that would be lost without the candidates that use it."""
+        """Return by technique the share of the hypervolume that would be lost without the candidates that use it."""
         with self._book.lock:
             return self._book.archive.contributions(axis)
 
@@ -281,33 +282,3 @@ class Study(Shown):
         state = self._herald.tell()
         if len(self._ends):
             self._ends.tell(state or self.snapshot())
-
-    def _ipython_display_(self) -> None:
-        state = self.snapshot()
-        show(state, None if _is_over(state) else self._when_ended)
-
-    def _when_ended(self, listener: Listener) -> None:
-        # The run may end while its view is being made; then nobody would call.
-        stop = self.on_finished(listener)
-        state = self.snapshot()
-        if _is_over(state):
-            stop()
-            listener(state)
-
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> Json:
-        return self.snapshot()._repr_mimebundle_(include, exclude)
-
-    def view(self) -> Any:
-        """Return a live view of the search, a widget; see `StudyState.view`."""
-        return self.snapshot().view()
-
-    def to_plotly(self, view: str | None = None, *, by: str | None = None) -> Any:
-        """Return a plotly figure of the search as it stands; see `StudyState.to_plotly`."""
-        return self.snapshot().to_plotly(view, by=by)
-
-    def __repr__(self) -> str:
-        return repr(self.snapshot()).replace("StudyState(", "Study(", 1)
-
-
-def _is_over(state: StudyState) -> bool:
-    return state.state in ("finished", "cancelled", "failed")

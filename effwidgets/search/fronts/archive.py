@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from effwidgets.errors import SearchError, UnknownNameError
 from effwidgets.records import Candidate, Front, Plan, Rung, Score
 from effwidgets.search.fronts.axes import AXES, place_on
-from effwidgets.search.fronts.pareto import Better, Box, Point, front, hypervolume, knee
+from effwidgets.search.fronts.pareto import Better, Box, Point, knee
+from effwidgets.search.fronts.shares import technique_shares
+from effwidgets.search.fronts.staircase import Staircase
 
 __all__ = ["Archive"]
 
@@ -20,7 +23,8 @@ _FIRST = 4
 class Archive:
     """The candidates by number, in memory. Not locked: the study that owns it does that.
 
-    To put one costs the same however many there are; fronts are worked out when they are asked for.
+    Fronts and hypervolumes are kept up to date point by point, so to put a candidate costs about the same however many
+    there are.
 
     Args:
         better: in which direction the main score improves.
@@ -37,6 +41,9 @@ class Archive:
         self._finished: dict[int, None] = {}  # in the order in which they got their first score
         self._last = -1
         self._low, self._high = math.inf, -math.inf
+        self._stairs = {axis: Staircase(better=better) for axis in axes}
+        self._results: list[Candidate] = []  # each result in the order in which it came, climbs among them
+        self._told: dict[str, _History] = {}
 
     def plan(self, plans: Iterable[tuple[Plan, int]]) -> None:
         """Add planned candidates; each comes with its seed."""
@@ -47,12 +54,21 @@ class Archive:
 
     def put(self, candidate: Candidate) -> None:
         """Add a candidate, or replace that of the same number."""
+        before = self._candidates.get(candidate.number)
         self._candidates[candidate.number] = candidate
         self._numbers.setdefault(candidate.plan, candidate.number)
         self._last = max(self._last, candidate.number)
-        if candidate.state == "done" and candidate.number not in self._finished:
+        if candidate.state != "done":
+            return
+        if candidate.number not in self._finished:
             self._finished[candidate.number] = None
             self._note(_first(candidate))
+        if before is None or before.state != "done" or self._moved(before, candidate):
+            self._results.append(candidate)
+        for axis, stairs in self._stairs.items():
+            point = self._point(candidate, axis)
+            if before is None or before.state != "done" or self._point(before, axis) != point:
+                stairs.add(candidate.number, point)
 
     @property
     def next_number(self) -> int:
@@ -109,22 +125,19 @@ class Archive:
         """
         if axis not in self.axes:
             raise UnknownNameError("cost to search along", axis, self.axes)
-        cost, score = place_on(axis, candidate), candidate.score()
-        if candidate.cost is None or score is None:
+        if candidate.cost is None or candidate.score() is None:
             raise SearchError(f"Candidate {candidate.number} is {candidate.state}; it has no cost or no score.")
-        return math.nan if cost is None else cost, score
+        return self._point(candidate, axis)
 
     def front(self, axis: str) -> tuple[Candidate, ...]:
         """Return the candidates that no other beats, from cheap to dear; unknown axes are answered with the known."""
         if axis not in self.axes:
             raise UnknownNameError("cost to search along", axis, self.axes)
-        done = self.done()
-        return tuple(done[place] for place in front([self.point(known, axis) for known in done], self.better))
+        return tuple(self._candidates[number] for number in self._stairs[axis].numbers)
 
     def fronts(self) -> tuple[Front, ...]:
         """Return the front of every axis with its hypervolume and knee."""
-        done = self.done()
-        return tuple(self._front_record(axis, done) for axis in self.axes)
+        return tuple(self._front_record(axis) for axis in self.axes)
 
     def box(self, axis: str) -> Box | None:
         """Return the box that hypervolumes along ``axis`` are measured in; None before it is fixed."""
@@ -135,44 +148,37 @@ class Archive:
         return None if cost is None else Box(cost=cost, worst=self.ends[0], best=self.ends[1])
 
     def volumes(self, axis: str) -> tuple[float, ...]:
-        """Return the hypervolume after each candidate that was finished, in that order; () before there is a box.
+        """Return the hypervolume after each result, in the order in which they came; () before there is a box.
 
-        A candidate counts with the score of the first rung until the last one had it, then with what training made of
-        it, in the order of the numbers.
+        A candidate that was trained gives a result for each rung, and one for each time that it was timed. The curve
+        never falls.
+
+        Raises:
+            UnknownNameError: no such axis.
+        """
+        if axis not in self.axes:
+            raise UnknownNameError("cost to search along", axis, self.axes)
+        box = self.box(axis)
+        if box is None:
+            return ()
+        told = self._told.setdefault(axis, _History(Staircase(box, self.better)))
+        for result in self._results[len(told.volumes) :]:
+            told.add(result.number, self._point(result, axis))
+        return tuple(told.volumes)
+
+    def contributions(self, axis: str) -> tuple[Score, ...]:
+        """Return by technique the share of the hypervolume that is lost without the candidates that use it, most first.
+
+        () before there is a box.
         """
         box = self.box(axis)
         if box is None:
             return ()
-        order = [self._candidates[number] for number in self._finished]
-        before = [(place_on(axis, known), _first(known)) for known in order]
-        after = [(place_on(axis, known), known.score()) for known in order if known.climbed]
-        found, points, held = [], [], 0.0
-        for cost, score in (*before, *after):
-            if cost is not None and score is not None:
-                points.append((cost, score))
-                points = [points[place] for place in front(points, self.better)]
-                held = max(held, hypervolume(points, box, self.better))
-            found.append(held)
-        return tuple(found)
-
-    def contributions(self, axis: str) -> tuple[Score, ...]:
-        """Return for each technique the hypervolume that is lost without the candidates that use it, largest first."""
-        box = self.box(axis)
-        if box is None:
-            return ()
         done = self.done()
-        points = {known.number: self.point(known, axis) for known in done}
-        whole = hypervolume(list(points.values()), box, self.better)
-        used: dict[str, set[int]] = {}
-        for known in done:
-            for step in known.plan:
-                used.setdefault(step.transform, set()).add(known.number)
-        rest = {
-            name: hypervolume([point for number, point in points.items() if number not in numbers], box, self.better)
-            for name, numbers in used.items()
-        }
-        ranked = sorted(rest, key=lambda name: (rest[name], name))
-        return tuple(Score(metric=name, value=max(0.0, whole - rest[name])) for name in ranked)
+        points = [self._point(known, axis) for known in done]
+        used = [{step.transform for step in known.plan} for known in done]
+        shares = technique_shares(points, used, box, self.better)
+        return tuple(Score(metric=name, value=shares[name]) for name in sorted(shares, key=lambda one: -shares[one]))
 
     def within(self, limits: Mapping[str, float]) -> list[Candidate]:
         """Return the candidates with a score that keep every limit, the best score first, of equals the cheapest."""
@@ -190,15 +196,27 @@ class Archive:
 
         return sorted(found, key=rank)
 
-    def _front_record(self, axis: str, done: list[Candidate]) -> Front:
-        points = [self.point(known, axis) for known in done]
-        bend = knee(points, self.better)
+    def _point(self, candidate: Candidate, axis: str) -> Point:
+        cost, score = place_on(axis, candidate), candidate.score()
+        return math.nan if cost is None else cost, math.nan if score is None else score
+
+    def _moved(self, before: Candidate, after: Candidate) -> bool:
+        return any(self._point(before, axis) != self._point(after, axis) for axis in self.axes)
+
+    def _front_record(self, axis: str) -> Front:
+        stairs = self._stairs[axis]
+        bend = knee(stairs.points, self.better)
         box = self.box(axis)
+        volume = None
+        if box is not None:
+            if stairs.hypervolume is None:
+                stairs.fix(box)
+            volume = stairs.hypervolume
         return Front(
             axis=axis,
-            numbers=tuple(done[place].number for place in front(points, self.better)),
-            hypervolume=None if box is None else hypervolume(points, box, self.better),
-            knee=None if bend is None else done[bend].number,
+            numbers=stairs.numbers,
+            hypervolume=volume,
+            knee=None if bend is None else stairs.numbers[bend],
         )
 
     def _note(self, score: float | None) -> None:
@@ -214,6 +232,17 @@ class Archive:
         elif len(self._finished) >= _FIRST and self._low < self._high:
             rising = self.better == "higher"
             self.ends = (self._low, self._high) if rising else (self._high, min(0.0, self._low))
+
+
+@dataclass(slots=True)
+class _History:
+    # Hypervolumes after each result, so far as somebody asked.
+    stairs: Staircase
+    volumes: list[float] = field(default_factory=list)
+
+    def add(self, number: int, point: Point) -> None:
+        self.stairs.add(number, point)
+        self.volumes.append(max(self.stairs.hypervolume or 0.0, self.volumes[-1] if self.volumes else 0.0))
 
 
 def _first(candidate: Candidate) -> float | None:

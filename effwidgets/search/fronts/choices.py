@@ -115,9 +115,7 @@ def near_front(points: Sequence[Point], tolerance: float, better: Better = "high
             continue
         nearer, higher = cost - tolerance * abs(cost), sign * score + tolerance * extent
         rival = bisect_right(costs, nearer) - 1  # the best of those that are no dearer
-        beaten = rival >= 0 and (
-            scores[rival] > higher or (scores[rival] == higher and costs[rival] < nearer)
-        )
+        beaten = rival >= 0 and (scores[rival] > higher or (scores[rival] == higher and costs[rival] < nearer))
         if not beaten:
             found.append(place)
     return sorted(found, key=lambda place: (points[place][0], -sign * points[place][1], place))

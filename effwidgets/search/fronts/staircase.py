@@ -86,7 +86,11 @@ class Staircase:
                 self._place(number, *known[number])
             return len(self._numbers)
         old = len(self._numbers)
-        joined = (np.asarray([*self._numbers, *numbers]), np.append(self._costs, placed), np.append(self._scores, turned))
+        joined = (
+            np.asarray([*self._numbers, *numbers]),
+            np.append(self._costs, placed),
+            np.append(self._scores, turned),
+        )
         self._sweep(*(joined if old else (np.asarray(numbers), placed, turned)))
         return len(self._numbers)
 

@@ -48,8 +48,9 @@ def front3(points: Sequence[Point3], better: Better = "higher") -> list[int]:
     stairs = Staircase()
     kept: list[int] = []
     # Ties in all but the place come in its order; the first of them goes on the stairs and keeps the others off.
-    for _, two, turned, place in sorted(found for found in placed if all(map(math.isfinite, found[:3]))):
-        if stairs.add(place, (two, -turned)):
+    ordered = sorted(found for found in placed if all(map(math.isfinite, found[:3])))
+    for rank, (_, two, turned, place) in enumerate(ordered):
+        if stairs.add(rank, (two, -turned)):
             kept.append(place)
     return kept
 

@@ -13,6 +13,7 @@ from effwidgets.transforms.foresee import foresee
 __all__ = ["Space", "rescaled"]
 
 _CUTS, _FACTORS = "prune", "factorize"
+_PHASES = ("structure", "format", "schedule")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,16 +23,17 @@ class _Slot:
     unit: frozenset[str]
     cuts: bool
     factors: bool
+    formats: bool
     steps: tuple[Step, ...]
 
     def meets(self, other: _Slot) -> bool:
         """Whether a plan can have a step of each: what shares a layer cannot, but for channels and one factorization.
 
-        Prunings of several groups go together too.
+        Prunings of several groups go together too, and pruning and how the numbers that stay are kept.
         """
         if not self.unit & other.unit or (self.cuts and other.cuts):
             return True
-        return (self.cuts and other.factors) or (self.factors and other.cuts)
+        return (self.cuts and (other.factors or other.formats)) or (other.cuts and (self.factors or self.formats))
 
 
 class Space:
@@ -103,7 +105,7 @@ class Space:
         held = self._held(params)
         cuts = tuple(step for slot, step, _ in held if slot.cuts)
         others = self._fitted(cuts, [(slot, step) for slot, step, _ in held if not slot.cuts])
-        return Plan(steps=(*cuts, *sorted(others, key=lambda step: self._order.get(step.layers[0], 0))))
+        return Plan(steps=(*cuts, *sorted(others, key=self._turn)))
 
     def params(self, plan: Plan) -> dict[str, int] | None:
         """Return the numbers of a plan, so that `plan` gives it back; None where there are none."""
@@ -152,6 +154,11 @@ class Space:
         fitted = (rescaled(step, self._profile, after) if slot.unit & cut else step for slot, step in others)
         return [step for step in fitted if step is not None]
 
+    def _turn(self, step: Step) -> tuple[int, int]:
+        # Shapes before formats before schedules, each in the order of the forward.
+        phase = _PHASES.index(TRANSFORMS[step.transform].phase)
+        return phase, self._order.get(step.layers[0], 0) if step.layers else 0
+
     def _place(self, slot: _Slot) -> int:
         return min((self._order.get(name, 0) for name in slot.unit), default=0)
 
@@ -169,6 +176,7 @@ def _slots(options: Iterable[Option]) -> Iterator[_Slot]:
             unit=frozenset(layers).union(*(option.unit for option in found)),
             cuts=cuts,
             factors=all(option.family == _FACTORS for option in found),
+            formats=all(TRANSFORMS[option.step.transform].phase == "format" for option in found),
             steps=tuple(dict.fromkeys(option.step for option in ranked)),
         )
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 
 from effwidgets.errors import StoreError
-from effwidgets.records import Budget, Candidate, Rung
-from effwidgets.search.store.base import Header, plan_key
+from effwidgets.records import Budget, Candidate, Plan, Rung
+from effwidgets.search.store.base import Header
 from effwidgets.search.store.claims import Claim, height
 
 __all__ = ["MemoryStore"]
@@ -27,7 +27,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._claims: dict[str, Claim] = {}
+        self._claims: dict[Plan, Claim] = {}
         self._order: list[Claim] = []
         self._tensors: dict[int, tuple[Rung, bytes]] = {}
 
@@ -39,10 +39,10 @@ class MemoryStore:
     def begin(self, candidate: Candidate) -> int | None:
         """Claim a plan at a rung; see `Store.begin`."""
         with self._lock:
-            claim = self._claims.get(plan_key(candidate.plan))
+            claim = self._claims.get(candidate.plan)
             if claim is None:
                 claim = Claim(number=len(self._order))
-                self._claims[plan_key(candidate.plan)] = claim
+                self._claims[candidate.plan] = claim
                 self._order.append(claim)
             elif not claim.free_at(candidate.rung):
                 return None

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 
-import torch
-
 from effwidgets.errors import TransformError
 from effwidgets.records import Cost, LayerProfile, Profile, Seam, Shape, Step, TensorInfo
+from effwidgets.transforms.dtypes import bytes_each
 from effwidgets.transforms.obstacles import FLOATS
 
 __all__ = ["Spot", "Spots"]
@@ -58,7 +57,7 @@ class Spot:
     @property
     def each(self) -> int:
         """The bytes of a number."""
-        return _bytes_each(self.like.dtype)
+        return bytes_each(self.like.dtype)
 
     @property
     def keeps(self) -> bool:
@@ -182,7 +181,7 @@ class Spots:
     def _rounded(self, layer: LayerProfile, dtype: str) -> str | None:
         for one in self.below(layer):
             numbers = sum(prod(shape) for shape in one.outputs) * one.calls
-            if one.kind in ("Conv2d", "Linear") and one.self_cost.output_bytes not in (0, numbers * _bytes_each(dtype)):
+            if one.kind in ("Conv2d", "Linear") and one.self_cost.output_bytes not in (0, numbers * bytes_each(dtype)):
                 return f"{one.name} does not return {dtype} as its weight is: the model runs under autocast"
         return None
 
@@ -230,11 +229,6 @@ def _runs_again(layer: LayerProfile) -> bool:
     if weight is None or not own.macs:
         return False
     return own.backward_macs not in (0, own.macs, (1 + int(weight.trainable)) * own.macs)
-
-
-def _bytes_each(dtype: str) -> int:
-    found: torch.dtype = getattr(torch, dtype)
-    return found.itemsize
 
 
 def _shapes(layer: LayerProfile) -> str | None:  # noqa: PLR0911  one sentence for each reason

@@ -71,9 +71,11 @@ def _random(whole: Tensor, rank: int, own: torch.Generator) -> Lines:
 
 
 def _alternated(whole: Tensor, lines: Lines, sweeps: int) -> tuple[float, Lines]:
-    # Each factor in turn is the least-squares answer to the others; returns the squared relative error too.
+    # Each factor in turn is the least-squares answer to the others; returns the squared relative error too, and the
+    # best that was met: the ridge can make a sweep worse.
     parts, norm = list(lines), float(whole.square().sum())
     error = _error(whole, lines, norm)
+    best = lines
     for _ in range(sweeps if error > _RIDGE else 0):
         for place in range(4):
             others = [part for number, part in enumerate(parts) if number != place]
@@ -86,11 +88,12 @@ def _alternated(whole: Tensor, lines: Lines, sweeps: int) -> tuple[float, Lines]
             if place < 3:
                 parts[place] = parts[place] / parts[place].norm(dim=0).clamp(min=1e-30)
         now = _error(whole, (parts[0], parts[1], parts[2], parts[3]), norm)
-        if not now < error * (1 - _STILL):
-            error = min(error, now)
+        still = not now < error * (1 - _STILL)
+        if now < error:
+            error, best = now, (parts[0], parts[1], parts[2], parts[3])
+        if still:
             break
-        error = now
-    return error, (parts[0], parts[1], parts[2], parts[3])
+    return error, best
 
 
 def _met(whole: Tensor, parts: list[Tensor], place: int) -> Tensor:

@@ -9,22 +9,15 @@ from fractions import Fraction
 from math import prod
 from typing import Literal, TypeAlias
 
-import torch
-
 from effwidgets.profiling.layers import config_of
 from effwidgets.records import Cost, Group, LayerProfile, Member, Profile, Shape
+from effwidgets.transforms.dtypes import bytes_each
 from effwidgets.transforms.factorize.parts import Part
 
-__all__ = ["Graded", "bytes_each", "chained", "graded_as", "regroup"]
+__all__ = ["Graded", "chained", "graded_as", "regroup"]
 
 Graded: TypeAlias = Literal["no", "forward", "backward"]
 """Whether a profile is of a forward without gradients, of one with, or of one whose backward was counted too."""
-
-
-def bytes_each(dtype: str) -> int:
-    """Return the bytes of one element of a dtype that is written without ``torch.``."""
-    found: torch.dtype = getattr(torch, dtype)
-    return found.itemsize
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from effwidgets.records import Cost, Edit, Knob, LayerProfile, Profile, Shape, S
 from effwidgets.transforms.asked import anyway
 from effwidgets.transforms.calibration import Calibration
 from effwidgets.transforms.factorize.break_even import fewer, largest, nothing_saved, saves_both
-from effwidgets.transforms.factorize.chains import bytes_each, chained, graded_as, regroup
+from effwidgets.transforms.factorize.chains import chained, graded_as, regroup
 from effwidgets.transforms.factorize.parts import Part
 from effwidgets.transforms.factorize.weights import Values, groups_of, of_groups, weight_of, weight_shape
 from effwidgets.transforms.foresee import Foreseen, change_between
@@ -29,7 +29,7 @@ from effwidgets.transforms.surgery import (
     tied_places,
 )
 
-__all__ = ["Factorization", "Values", "bytes_each", "groups_of", "weight_of", "weight_shape"]
+__all__ = ["Factorization", "Values", "groups_of", "weight_of", "weight_shape"]
 
 _SMALL = 4  # a full rank of three leaves nothing to choose from
 

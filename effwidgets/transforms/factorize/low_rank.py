@@ -82,12 +82,14 @@ class LowRank(Factorization):
 
     def foresee(self, profile: Profile, step: Step) -> Foreseen:
         """Return the factors as they will stand in the profile."""
+        _data(step)
         if len(step.layers) == _PAIR:
             return foresee_pair(profile, step, self._pair_rank(step, profile.layer(step.layers[0])))
         return super().foresee(profile, step)
 
     def rewrite(self, model: nn.Module, step: Step, profile: Profile) -> Edit:
         """Put factors of zeros where the layer stands, or the two that share a matrix."""
+        _data(step)
         if len(step.layers) == _PAIR:
             return rewrite_pair(model, step, self._pair_rank(step, find_layer(model, step.layers[0])))
         module = find_layer(model, self.target(step))

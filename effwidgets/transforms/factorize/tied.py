@@ -12,7 +12,8 @@ from torch.nn import functional
 
 from effwidgets.errors import TransformError
 from effwidgets.records import Cost, Edit, Group, Knob, LayerProfile, Profile, Site, Step, TensorInfo
-from effwidgets.transforms.factorize.chains import bytes_each, chained, graded_as, regroup
+from effwidgets.transforms.dtypes import bytes_each
+from effwidgets.transforms.factorize.chains import chained, graded_as, regroup
 from effwidgets.transforms.factorize.factors import matrix_factors, matrix_product
 from effwidgets.transforms.factorize.parts import Part
 from effwidgets.transforms.foresee import Foreseen

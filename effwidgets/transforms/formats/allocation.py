@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from effwidgets.errors import InputError, UnknownNameError
 from effwidgets.profiling.calls import Inputs
 from effwidgets.profiling.profile import ProfileOptions, profile
-from effwidgets.records import Plan, Site, Step, settings
+from effwidgets.records import Plan, Site, Skip, Step, settings
 from effwidgets.transforms.formats.format import weight_of
 from effwidgets.transforms.formats.kmeans import in_order
 from effwidgets.transforms.formats.masks import CRITERIA
@@ -48,7 +48,8 @@ def sparsity_plan(  # noqa: PLR0913  two that every verb has, one that it is abo
         layers: the layers to choose from; all where the technique applies when None.
 
     Raises:
-        InputError: a share out of range, or a model where the technique does not apply.
+        InputError: a share out of range, a model where the technique does not apply, or one of ``layers`` where it
+            does not; the message says why.
         UnknownNameError: no such allocation, criterion or layer.
 
     >>> model = nn.Sequential(nn.Linear(8, 8, bias=False), nn.Linear(8, 8, bias=False))
@@ -144,7 +145,13 @@ def _weights(model: nn.Module, inputs: Inputs, layers: Sequence[str] | None) -> 
     known = profile(model, inputs, options=ProfileOptions(groups=False, backward=False))
     for name in layers or ():
         find_layer(model, name)
-    found = [site.layers[0] for site in UNSTRUCTURED.sites(known) if isinstance(site, Site)]
+    offers = list(UNSTRUCTURED.sites(known))
+    found = [site.layers[0] for site in offers if isinstance(site, Site)]
+    reasons = {skip.layers[0]: skip.reason for skip in offers if isinstance(skip, Skip)}
+    for name in layers or ():
+        if name not in found:
+            reason = reasons.get(name, f"it is a {type(find_layer(model, name)).__name__}, which holds no matrix")
+            raise InputError(f"{name or 'The model itself'} cannot be made sparse: {reason}. Leave it out of layers.")
     chosen = [name for name in found if layers is None or name in layers]
     if not chosen:
         raise InputError(f"There is no layer of {known.model} that could be made sparse; see UNSTRUCTURED.sites.")

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from math import prod
 
 from effwidgets.records import Edit, Profile
-from effwidgets.transforms.formats.tables import bytes_each
+from effwidgets.transforms.dtypes import bytes_each
 
 __all__ = ["download_bytes"]
 

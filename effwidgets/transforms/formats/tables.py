@@ -6,19 +6,13 @@ import dataclasses
 from collections.abc import Sequence
 from math import prod
 
-import torch
 from torch import Tensor, nn
 
 from effwidgets.errors import TransformError
 from effwidgets.records import LayerProfile, Shape, Step, TensorInfo
+from effwidgets.transforms.dtypes import bytes_each
 
-__all__ = ["bytes_each", "is_shadow", "reformatted", "refuse_embedding", "tensor_info", "weight_info"]
-
-
-def bytes_each(dtype: str) -> int:
-    """Return the bytes of one element of a dtype that is written without ``torch.``."""
-    found: torch.dtype = getattr(torch, dtype)
-    return found.itemsize
+__all__ = ["is_shadow", "reformatted", "refuse_embedding", "tensor_info", "weight_info"]
 
 
 def weight_info(layer: LayerProfile) -> TensorInfo:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from effwidgets.records import Group, LayerProfile, Profile, Seam, Shape
-from effwidgets.transforms.factorize.chains import bytes_each
+from effwidgets.transforms.dtypes import bytes_each
 from effwidgets.transforms.prune.trims import Trim
 
 __all__ = ["Ends", "ends_of", "narrowed_layers", "seams_after"]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from math import prod
 
 from effwidgets.records import Cost, Group, LayerProfile, Member, Profile, Shape, settings
-from effwidgets.transforms.factorize.factorization import bytes_each
+from effwidgets.transforms.dtypes import bytes_each
 from effwidgets.transforms.foresee import Foreseen
 from effwidgets.transforms.prune.channels import Axes, Side, counts_kept, shape_kept, sides
 from effwidgets.transforms.prune.narrowed import narrowed_layers, seams_after

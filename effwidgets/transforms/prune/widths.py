@@ -31,7 +31,8 @@ _EQUAL: Final = 0.02  # of the time: what counts as the same
 _GRIDS: Final = (4, 8, 16, 32, 64)
 
 Key: TypeAlias = tuple[object, ...]
-_CACHE: dict[Key, dict[int, list[float]]] = {}
+_CACHE: dict[Key, tuple[float, dict[int, list[float]]]] = {}  # for how long was measured, and what was found
+_MOST: Final = 256  # of them are remembered: the ones used last
 
 
 def rounded(model: nn.Module, inputs: Inputs, plan: Plan, *, options: WidthOptions | None = None) -> Rounded:
@@ -207,20 +208,27 @@ class _Bench:
         self._members = tuple(dict.fromkeys(member.layer for member in group.members))
 
     def times(self, widths: tuple[int, ...], seconds: float, *, fresh: bool = False) -> dict[int, list[float]]:
-        """Return the seconds of each width, by rounds; remembered ones unless they are to be ``fresh``."""
+        """Return the seconds of each width, by rounds.
+
+        What was measured for at least as long is remembered, and taken unless it is to be ``fresh``.
+        """
         layers = {width: self._layers(width) for width in widths}
         key: Key = (
             tuple(tuple(_made_of(layer) for layer in layers[width]) for width in widths),
             *(widths, str(self._device), torch.get_num_threads()),
         )
-        if fresh or key not in _CACHE:
-            with torch.inference_mode(mode=False), torch.no_grad():
-                works = {width: self._work(layers[width], width) for width in widths}
-                found = times_of(works, Clock([self._device]), seconds=seconds)
-            if fresh:
-                return found
-            _CACHE[key] = found
-        return _CACHE[key]
+        held = None if fresh else _CACHE.pop(key, None)
+        if held is not None and held[0] >= seconds:
+            _CACHE[key] = held  # at the end again
+            return held[1]
+        with torch.inference_mode(mode=False), torch.no_grad():
+            works = {width: self._work(layers[width], width) for width in widths}
+            found = times_of(works, Clock([self._device]), seconds=seconds)
+        if not fresh:
+            _CACHE[key] = (seconds, found)
+        while len(_CACHE) > _MOST:
+            _CACHE.pop(next(iter(_CACHE)), None)
+        return found
 
     def _layers(self, width: int) -> tuple[LayerProfile, ...]:
         after = foresee(self._known, _at(self._step, width, self._whole))

@@ -18,7 +18,7 @@ from effwidgets.errors import TransformError
 from effwidgets.profiling.layers import config_of
 from effwidgets.records import Cost, Edit, Group, LayerProfile, Profile, Site, Skip, Step, TensorInfo, settings
 from effwidgets.transforms.calibration import Calibration
-from effwidgets.transforms.factorize.chains import bytes_each
+from effwidgets.transforms.dtypes import bytes_each
 from effwidgets.transforms.foresee import Foreseen, change_between
 from effwidgets.transforms.obstacles import FLOATS, bare_kind
 from effwidgets.transforms.surgery import (

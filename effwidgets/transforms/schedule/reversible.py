@@ -14,7 +14,7 @@ from effwidgets.errors import TransformError
 from effwidgets.profiling.layers import config_of
 from effwidgets.records import Cost, Edit, LayerProfile, Piece, Profile, Site, Skip, Step
 from effwidgets.transforms.calibration import Calibration
-from effwidgets.transforms.factorize.chains import bytes_each
+from effwidgets.transforms.dtypes import bytes_each
 from effwidgets.transforms.foresee import Foreseen, change_between
 from effwidgets.transforms.schedule.coupling import ReversibleBlocks
 from effwidgets.transforms.surgery import find_layer, replace_layer

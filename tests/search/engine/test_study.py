@@ -327,21 +327,23 @@ def test_a_pruned_and_repaired_model_that_was_not_kept_scores_the_same(convoluti
 def test_a_finetuned_model_comes_back_trained_whether_it_was_kept_or_not(model, x, accuracy, keep):
     def finetune(candidate, teacher):
         assert not any(a is b for a in candidate.parameters() for b in teacher.parameters())
-        optimizer = torch.optim.SGD(candidate.parameters(), lr=0.05)
+        optimizer = torch.optim.Adam(candidate.parameters(), lr=0.01)
         with torch.no_grad():
             target = teacher(x)
-        for _ in range(3):
+        for _ in range(20):
             optimizer.zero_grad()
             nn.functional.mse_loss(candidate(x), target).backward()
             optimizer.step()
 
     study = explore(model, x, evaluate=accuracy, options=options(keep=keep, finetune=finetune)).run()
     plain = explore(model, x, evaluate=accuracy, options=options()).run()
+    # Only candidates that are worth it are trained, and one that scores worse afterwards stays as it was.
+    up = [known.number for known in study.candidates() if known.rung == "fine-tuned"]
+    assert up, [known.note for known in study.candidates()]
     for number in range(1, 6):
         trained = study.apply(number).model
-        assert study.candidates()[number].rung == "fine-tuned"
-        assert accuracy(trained) == study.candidates()[number].score()
-        assert not same(fingerprint(trained), fingerprint(plain.apply(number).model))
+        assert accuracy(trained) == study.candidates()[number].score() >= plain.candidates()[number].score()
+        assert same(fingerprint(trained), fingerprint(plain.apply(number).model)) == (number not in up)
         assert all(parameter.grad is None for parameter in trained.parameters())
 
 
@@ -389,7 +391,8 @@ def test_a_listener_hears_every_state_and_one_that_raises_stops_nobody(model, x,
     assert heard[-1].state == "finished"
     done = [sum(known.state == "done" for known in state.candidates) for state in heard]
     assert done == sorted(done)
-    assert set(done) == set(range(7))
+    # At most ten states a second are told, so some counts are told together; the first and the last never are.
+    assert (done[0], done[-1]) == (0, 6)
     assert [state.state for state in ended] == ["finished"]
     assert "a screen that is gone" in caplog.text
     count = len(heard)
@@ -429,7 +432,9 @@ def test_cancel_takes_effect_inside_a_long_finetune(model, x, accuracy):
     assert inside.wait(10)
     study.cancel()
     assert study.wait(10)
-    assert [known.state for known in study.candidates()] == ["done", "cancelled"]
+    # All were scored before the first was trained; that one stays as it was scored.
+    assert study.snapshot().state == "cancelled"
+    assert [(known.state, known.rung) for known in study.candidates()[1:]] == [("done", "zero-shot")] * 5
 
 
 def test_a_study_shows_itself_as_its_state_does(model, x, accuracy):

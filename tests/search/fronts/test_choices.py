@@ -19,14 +19,14 @@ BETTER = st.sampled_from(["higher", "lower"])
 
 
 @given(POINTS, BETTER)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_with_no_tolerance_it_is_the_front_and_what_equals_it(points, better):
     kept = {points[place] for place in front(points, better)}
     assert set(near_front(points, 0.0, better)) == {place for place, point in enumerate(points) if point in kept}
 
 
 @given(POINTS, st.sampled_from([0.125, 0.25, 0.5, 1.0]), BETTER)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_near_is_what_nobody_dominates_once_it_is_a_little_better(points, tolerance, better):
     sign = 1 if better == "higher" else -1
     scores = [points[place][1] for place in front(points, better)]
@@ -43,7 +43,7 @@ def test_near_is_what_nobody_dominates_once_it_is_a_little_better(points, tolera
 
 
 @given(st.lists(st.tuples(GRID, GRID), max_size=12), BETTER)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_a_tradeoff_is_the_least_loss_for_a_gain(points, better):
     sign = 1 if better == "higher" else -1
     kept = front(points, better)
@@ -69,7 +69,7 @@ COSTS = st.lists(st.tuples(GRID | ODD, GRID, GRID | ODD), min_size=1, max_size=8
 
 
 @given(COSTS, st.dictionaries(st.sampled_from(["macs", "params"]), GRID), BETTER)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_the_best_within_budgets_keeps_them_all_and_nobody_who_does_is_better(rows, budgets, better):
     sign = 1 if better == "higher" else -1
     costs, scores = [{"macs": a, "params": b} for a, b, _ in rows], [score for _, _, score in rows]

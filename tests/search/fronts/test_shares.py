@@ -20,7 +20,7 @@ USED = st.lists(st.sets(st.sampled_from(["prune", "low_rank", "fold"])), min_siz
 
 
 @given(POINTS, BOX, BETTER)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_a_point_contributes_what_is_lost_without_it(points, box, better):
     whole = hypervolume(points, box, better)
     for place, found in enumerate(contributions(points, box, better)):
@@ -30,7 +30,7 @@ def test_a_point_contributes_what_is_lost_without_it(points, box, better):
 
 
 @given(POINTS, USED, BOX, BETTER)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_a_technique_holds_the_share_that_is_lost_without_its_points(points, used, box, better):
     shares = technique_shares(points, used[: len(points)], box, better)
     whole = hypervolume(points, box, better)

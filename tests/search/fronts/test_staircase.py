@@ -27,7 +27,7 @@ def brute(points, better):
 
 
 @given(PUTS, BOX, BETTER)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_after_every_point_it_is_the_front_of_all_so_far_and_of_points_that_moved(puts, box, better):
     stairs, points = Staircase(box, better), {}
     for number, point in puts:
@@ -42,7 +42,7 @@ def test_after_every_point_it_is_the_front_of_all_so_far_and_of_points_that_move
 
 
 @given(PUTS, PUTS, BOX, BETTER)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_many_at_once_are_the_same_as_one_by_one(first, second, box, better):
     one_by_one, at_once = Staircase(box, better), Staircase(box, better)
     for puts in (first, second * 3):  # long enough for the sweep
@@ -56,7 +56,7 @@ def test_many_at_once_are_the_same_as_one_by_one(first, second, box, better):
 
 
 @given(st.lists(st.tuples(GRID, GRID), min_size=40, max_size=60), BETTER)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_new_points_join_those_that_stand_in_one_sweep(points, better):
     box = Box(cost=8, worst=0 if better == "higher" else 8, best=8 if better == "higher" else 0)
     stairs = Staircase(box, better)

@@ -38,7 +38,7 @@ def brute_front(points, better):
 
 
 @given(POINTS, BETTER)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_the_front_is_what_nobody_dominates_once_each(points, better):
     kept = front3(points, better)
     assert set(kept) == brute_front(points, better)
@@ -47,7 +47,7 @@ def test_the_front_is_what_nobody_dominates_once_each(points, better):
 
 
 @given(FINITE, st.tuples(GRID, GRID), GRID, GRID, BETTER)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_the_hypervolume_is_the_share_of_unit_cells_that_some_point_dominates(points, costs, worst, best, better):
     sign = 1 if better == "higher" else -1
     low, high = int(sign * worst), int(sign * best)
@@ -59,7 +59,7 @@ def test_the_hypervolume_is_the_share_of_unit_cells_that_some_point_dominates(po
 
 
 @given(st.lists(st.tuples(GRID, GRID), max_size=10))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_with_one_cost_equal_for_all_it_is_the_hypervolume_of_the_others(points):
     flat = [(0.0, cost, score) for cost, score in points]
     found = hypervolume3(flat, Box3(costs=(3, 5), worst=0, best=5))
