@@ -7,6 +7,7 @@ from 0 to the dense model's. The cost is MACs, or the measured time of one forwa
 from __future__ import annotations
 
 import copy
+import math
 import random
 import statistics
 import time
@@ -84,7 +85,7 @@ class Arena:
 
     def restored(self, model: nn.Module) -> nn.Module:
         """Estimate the statistics of all batch norms anew, on the calibration data, in place; return the model."""
-        norms = [part for part in model.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
+        norms = [part for part in model.modules() if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d)]
         if norms:
             momenta = [norm.momentum for norm in norms]
             for norm in norms:
@@ -123,7 +124,7 @@ def share(points: Sequence[tuple[float, float]], floor: float) -> float:
 def pick(costs: Sequence[float], losses: Sequence[float], count: int = HANDED_IN) -> list[int]:
     """Return which models to hand in: of each band of cost the one with the least loss on validation data.
 
-    Where a band is empty, the models of least loss among the rest of its neighbours' fill up, cheap ones first.
+    Where bands are empty, those fill up that are farthest in cost, by ratio, from all that were chosen.
     """
     chosen: list[int] = []
     for low, high in zip((0.0, *BANDS[:-2]), (*BANDS[:-2], 1.0), strict=True):
@@ -140,8 +141,6 @@ def pick(costs: Sequence[float], losses: Sequence[float], count: int = HANDED_IN
 
 
 def _log(cost: float) -> float:
-    import math
-
     return math.log(max(cost, 1e-4))
 
 
@@ -165,7 +164,7 @@ def latencies(models: Mapping[int, nn.Module], inputs: torch.Tensor, rounds: int
     """
     clock = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
     found: dict[int, list[float]] = {number: [] for number in models}
-    drawn, order = random.Random(0), list(models)
+    drawn, order = random.Random(0), list(models)  # noqa: S311  the order of measurements, not a secret
     with torch.inference_mode():
         repeats = {number: _repeats(model, inputs, clock) for number, model in models.items()}
         for _ in range(rounds):

@@ -16,6 +16,7 @@ Every method gives all that it made; which ten are handed in is decided by `pick
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import torch
@@ -85,7 +86,7 @@ def pruned(arena: Arena, ratio: float, *, isomorphic: bool, whole_heads: bool) -
 
 
 def split_layers(model: nn.Module) -> list[str]:
-    """Return the layers that are split: all but the first and the last, and none that is smaller than both its sides."""
+    """Return the layers that are split: all but the first and the last, where a rank saves something."""
     found = [name for name, part in model.named_modules() if isinstance(part, nn.Conv2d | nn.Linear)]
     return [name for name in found[1:-1] if full_rank(model.get_submodule(name)) > 1]
 
@@ -116,7 +117,8 @@ def split(layer: nn.Module, rank: int) -> nn.Sequential:
     else:
         out, into, high, wide = weight.shape
         (down, across), (top, side) = layer.stride, layer.padding
-        left, middle, right = torch.linalg.svd(weight.permute(1, 2, 0, 3).reshape(into * high, out * wide), False)
+        flat = weight.permute(1, 2, 0, 3).reshape(into * high, out * wide)
+        left, middle, right = torch.linalg.svd(flat, full_matrices=False)
         first = nn.Conv2d(into, rank, (high, 1), (down, 1), (top, 0), bias=False)
         second = nn.Conv2d(rank, out, (1, wide), (1, across), (0, side), bias=bias)
         one = left[:, :rank].T.reshape(rank, into, high, 1)
@@ -165,14 +167,16 @@ def greedy(arena: Arena) -> None:
     sizes = sizes_of(arena)
     seen: set[tuple[float | None, ...]] = set()
     for goal in (0.9 * (place + 0.5) / _BISECTIONS for place in range(_BISECTIONS)):
-        found = common(
-            lambda ratios_: cost_of(arena, sizes, ratios_) <= goal, table, ratios, (min(*losses, dense), max(losses))
-        )
+        found = common(partial(_fits, arena, sizes, goal), table, ratios, (min(*losses, dense), max(losses)))
         if tuple(found.values()) in seen or not arena.left:
             continue
         seen.add(tuple(found.values()))
         ranks = {name: rank_at(arena.dense, name, ratio) for name, ratio in found.items() if ratio is not None}
         arena.enter(with_ranks(arena, ranks), f"{goal:.2f}")
+
+
+def _fits(arena: Arena, sizes: Mapping[str, float], goal: float, ratios: Mapping[str, float | None]) -> bool:
+    return cost_of(arena, sizes, ratios) <= goal
 
 
 def _alone(arena: Arena, name: str, ratio: float) -> float:
@@ -255,7 +259,7 @@ def sampled(arena: Arena, axis: Axis, *, evolved: bool, repair: bool | tuple[str
     while arena.left:
         trial = study.ask()
         params = {name: trial.suggest_int(name, 0, space.choices(name) - 1) for name in space.names}
-        model = carried_out(arena, found, space, params, repair)
+        model = carried_out(arena, found, space, params, repair=repair)
         if model is None:  # counted, as it cost the method its try
             arena.spent += 1
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
@@ -277,7 +281,7 @@ def our_space(arena: Arena) -> tuple[Space, Profile]:
 
 
 def carried_out(
-    arena: Arena, found: Profile, space: Space, params: Mapping[str, int], repair: bool | tuple[str, ...]
+    arena: Arena, found: Profile, space: Space, params: Mapping[str, int], *, repair: bool | tuple[str, ...]
 ) -> nn.Module | None:
     from effwidgets import EffError, apply
 

@@ -7,9 +7,9 @@ mlp         the colours of a photograph at 16,960 places          a residual MLP
 ==========  ====================================================  ==============================================
 
 The regression is that of an implicit picture: the photograph ``china.jpg``, averaged over 12 x 12 pixels around each
-fourth one, from the coordinates of a pixel and their sines and cosines to its three colours. The other tables that are shipped do not do:
-diabetes has 442 rows and no model explains much more than half of its variance, linnerud has 20, and on the features of
-the breast cancer table a network of 90 parameters is nearly as good as one of 70,000. Here the dense
+fourth one, from the coordinates of a pixel and their sines and cosines to its three colours. The other tables that are
+shipped do not do: diabetes has 442 rows and no model explains much more than half of its variance, linnerud has 20, and
+on the features of the breast cancer table a network of 90 parameters is nearly as good as one of 70,000. Here the dense
 network explains 0.987 of the variance of unseen pixels, one of an eighth of its width 0.957.
 
 The floor of the box is one for all: right half of the time, half of the variance explained.
@@ -139,7 +139,7 @@ class Task:
         return model.eval()
 
     def finetune(self) -> Distill:
-        """Return the fine-tuning that every method and the dense model get: three epochs, the dense model as teacher."""
+        """Return the fine-tuning that every method and the dense model get: three epochs, taught by the dense model."""
         options = DistillOptions(batch_size=self.batch)
         return distill(self.data.train, epochs=EPOCHS, loss=self.loss, options=options)
 

@@ -11,8 +11,8 @@ on the test split:
     latency     as picked, with the measured time of a batch of 32 on one thread as the cost: the median of shuffled,
                 interleaved repeats. Each method hands in ten other models for it, chosen by measured time.
 
-Claims: of the hypervolume that the best peer leaves over, ours leaves at most half (geometric mean over the tasks); with
-measured time, ours is at least 1.4 times the best peer's. Exits with 1 when one fails.
+Claims: ours leaves at most half of the hypervolume that the best peer leaves over (geometric mean over the tasks), and
+by measured time it has at least 1.4 times the best peer's. Exits with 1 when one fails, or when parts are missing.
 
     python -m benchmarks.search [--seeds 5] [--tasks cnn,vit] [--methods ours,random] [--table]
 

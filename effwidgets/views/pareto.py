@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from effwidgets.records import Candidate, StudyState, View
+from effwidgets.records import Candidate, Climb, StudyState, View
 from effwidgets.views.families import family_of_steps
 from effwidgets.views.pareto_figure import draw_figure as figure_of
 from effwidgets.views.pareto_html import draw_html
 from effwidgets.views.texttable import Column, fold, plain, table
-from effwidgets.views.wire import VERSION, CandidateRow, ParetoPayload, StepRow
+from effwidgets.views.wire import VERSION, CandidateRow, ClimbRow, ParetoPayload, StepRow
 from effwidgets.views.words import (
     GOALS,
     amount,
@@ -26,6 +26,7 @@ from effwidgets.views.words import (
 __all__ = ["FIGURE", "HTML", "TEXT", "payload"]
 
 _TEXT_ROWS = 40
+_MOST_VOLUMES = 200
 
 
 def payload(state: StudyState) -> ParetoPayload:
@@ -52,7 +53,18 @@ def payload(state: StudyState) -> ParetoPayload:
         "hypervolume": {front.axis: _number(front.hypervolume) for front in state.fronts},
         "knee": {front.axis: front.knee for front in state.fronts},
         "applied": state.applied,
+        "objectives": list(state.objectives),
+        "budgets": {budget.axis: budget.limit for budget in state.budgets},
+        "volumes": _thinned(state.volumes),
+        "contributions": {share.metric: share.value for share in state.contributions},
     }
+
+
+def _thinned(values: tuple[float, ...]) -> list[float]:
+    # A curve on a screen has no more places than that.
+    if len(values) <= _MOST_VOLUMES:
+        return list(values)
+    return [values[round(place * (len(values) - 1) / (_MOST_VOLUMES - 1))] for place in range(_MOST_VOLUMES)]
 
 
 def _row(candidate: Candidate) -> CandidateRow:
@@ -64,6 +76,10 @@ def _row(candidate: Candidate) -> CandidateRow:
         "rung": candidate.rung,
         "parent": candidate.parent,
         "values": _values(candidate),
+        "errors": _errors(candidate),
+        "climbed": [_climb(climb) for climb in candidate.climbed],
+        "source": candidate.source,
+        "seed": candidate.seed,
         "steps": _steps(candidate),
         "diff": diff_rows(candidate.edits),
         "note": candidate.note,
@@ -81,6 +97,17 @@ def _values(candidate: Candidate) -> dict[str, float | None]:
         "inference_peak_bytes": None if memory is None else memory.inference_peak_bytes,
         "score": _number(candidate.score()),
     }
+
+
+def _errors(candidate: Candidate) -> dict[str, float]:
+    measured = {measure.metric: measure.error for measure in candidate.measures}
+    measured["score"] = next((score.error for score in candidate.scores), None)
+    return {name: error for name, error in measured.items() if _number(error) is not None and error is not None}
+
+
+def _climb(climb: Climb) -> ClimbRow:
+    score = next((score.value for score in climb.scores), None)
+    return {"rung": climb.rung, "score": _number(score), "seconds": climb.seconds}
 
 
 def _number(value: float | None) -> float | None:

@@ -8,12 +8,14 @@ from effwidgets.views.suggestions_figure import draw_figure
 from effwidgets.views.suggestions_html import draw_html
 from effwidgets.views.texttable import Column, fold, plain, table
 from effwidgets.views.totals import preview, totals
-from effwidgets.views.wire import VERSION, Status, SuggestionRow, SuggestionsPayload
+from effwidgets.views.suggestions_cells import found_scores, peak_text, score_text, time_text
+from effwidgets.views.wire import VERSION, SkipRow, Status, SuggestionRow, SuggestionsPayload
 from effwidgets.views.words import GOALS, clip, common_warnings, diff_rows, places, risk_text, share, shown_name
 
 __all__ = ["FIGURE", "HTML", "TEXT", "payload"]
 
 _TEXT_ROWS = 30
+_FURTHER_GOALS = ("saved_bytes", "download_bytes", "latency_s")
 
 
 def payload(record: Desk | Suggestions) -> SuggestionsPayload:
@@ -26,14 +28,12 @@ def payload(record: Desk | Suggestions) -> SuggestionsPayload:
         "origin": found.origin,
         "title": found.model,
         "goal": found.goal,
-        "goals": list(dict.fromkeys([*GOALS, found.goal])),
+        "goals": list(dict.fromkeys([*GOALS, *_FURTHER_GOALS, found.goal])),
         "totals": totals(found.cost, found.memory),
         "rows": [_row(index, one, found) for index, one in enumerate(found.suggestions)],
         "chosen": list(found.chosen),
         "notes": list(found.notes),
-        "skips": [
-            {"transform": skip.transform, "layers": list(skip.layers), "reason": skip.reason} for skip in found.skips
-        ],
+        "skips": _skips(found),
         "preview": preview(desk.preview),
         "applied": preview(desk.applied),
         "diff": [] if desk.applied is None else diff_rows(desk.applied.edits),
@@ -57,9 +57,24 @@ def _row(index: int, one: Suggestion, found: Suggestions) -> SuggestionRow:
         "macs": one.change.macs,
         "param_bytes": one.change.param_bytes,
         "inference_peak_bytes": peak,
+        "latency": None if one.latency is None else one.latency.share,
+        "latency_error": None if one.latency is None else one.latency.error_s / max(one.latency.whole_s, 1e-30),
         "error": one.error,
         "risk": one.risk,
+        "score": one.score,
+        "clashes": list(one.clashes),
     }
+
+
+def _skips(found: Suggestions) -> list[SkipRow]:
+    # What is said of many places alike is said once.
+    rows: dict[tuple[str, str], SkipRow] = {}
+    for skip in found.skips:
+        row = rows.setdefault(
+            (skip.transform, skip.reason), {"transform": skip.transform, "layers": [], "reason": skip.reason}
+        )
+        row["layers"] += skip.layers
+    return list(rows.values())
 
 
 def _status(progress: Progress) -> Status:
@@ -77,12 +92,14 @@ def draw_text(record: Desk | Suggestions) -> str:
     whole = data["totals"]
     goal = shown_name(data["goal"])
     title = plain(clip(data["title"]))
+    skipped = sum(max(1, len(skip["layers"])) for skip in data["skips"])
     lines = [
-        f"{title}: {len(data['rows'])} suggestions to save {goal}, {len(data['skips'])} places skipped",
+        f"{title}: {len(data['rows'])} suggestions to save {goal}, {skipped} places skipped",
         f"Now {count_text(whole['params'])} parameters · {count_text(2 * whole['macs'])} FLOPs (2 × MACs)",
     ]
     columns = [Column("#", right=True), Column("What and where")]
-    columns += [Column(name, right=True) for name in ("Params", "FLOPs", "Error")] + [Column("Risk")]
+    names = ("Params", "FLOPs", "Peak", "Time", "Error", *(("Score",) if found_scores(data) else ()))
+    columns += [Column(name, right=True) for name in names] + [Column("Risk")]
     rows = [_text_row(row, data) for row in data["rows"][:_TEXT_ROWS]]
     if rows:
         lines += ["", *table(columns, rows)]
@@ -105,7 +122,10 @@ def _text_row(row: SuggestionRow, data: SuggestionsPayload) -> list[str]:
         clip(" ".join(row["headline"].split()), 72),
         percent_text(share(row["params"], whole["params"])),
         percent_text(share(row["macs"], whole["macs"])),
+        peak_text(row, data),
+        time_text(row),
         error,
+        *((score_text(row["score"]),) if found_scores(data) else ()),
         risk_text(row["risk"], row["error"]),
     ]
 

@@ -12,6 +12,7 @@ from typing import Literal, TypedDict
 __all__ = [
     "VERSION",
     "CandidateRow",
+    "ClimbRow",
     "Columns",
     "DiffRow",
     "LayerTimes",
@@ -148,12 +149,20 @@ class SuggestionRow(TypedDict):
     macs: int
     param_bytes: int
     inference_peak_bytes: int | None
+    latency: float | None
+    """Measured change of the time of a forward, as a share of it: below 0 is faster."""
+    latency_error: float | None
+    """Half-width of its 95% interval, a share too."""
     error: float | None
     risk: int
+    score: float | None
+    """Of ``evaluate`` after it, repaired; None where nobody asked."""
+    clashes: list[int]
+    """Indices of those that cannot be taken with it."""
 
 
 class SkipRow(TypedDict):
-    """A place where nothing is offered."""
+    """Places where one technique is not offered, for one reason."""
 
     transform: str
     layers: list[str]
@@ -204,6 +213,14 @@ class SuggestionsPayload(TypedDict):
     status: Status
 
 
+class ClimbRow(TypedDict):
+    """What a candidate scored at another rung; ``score`` is None where it failed there."""
+
+    rung: str
+    score: float | None
+    seconds: float
+
+
 class CandidateRow(TypedDict):
     """One mark of the Pareto view."""
 
@@ -216,6 +233,13 @@ class CandidateRow(TypedDict):
     values: dict[str, float | None]
     """By axis key: macs, params, param_bytes, inference_peak_bytes, score, then registered metrics by their names.
     ``None`` where it is not known."""
+    errors: dict[str, float]
+    """By the same keys: half-width of an interval of about 95%, of those that were measured with one."""
+    climbed: list[ClimbRow]
+    """The other rungs that it was taken to."""
+    source: str
+    """Who thought of it: dense, ladder, user, or the sampler."""
+    seed: int
     steps: list[StepRow]
     diff: list[DiffRow]
     note: str
@@ -248,3 +272,11 @@ class ParetoPayload(TypedDict):
     knee: dict[str, int | None]
     applied: int | None
     """Number of the candidate applied last."""
+    objectives: list[str]
+    """Cost keys that the search is after beside the score; the first is the default axis."""
+    budgets: dict[str, float]
+    """By cost key: the most that the search wants it to be, in the unit of ``values``."""
+    volumes: list[float]
+    """Hypervolume along the default axis over the search, at most 200 of the numbers, the last always."""
+    contributions: dict[str, float]
+    """By technique: the share of that hypervolume that is lost without it."""

@@ -40,6 +40,8 @@ GOALS = {
 }
 """What a cost field is called on screens. FLOPs are 2 x MACs."""
 
+_FURTHER = {"saved_bytes": "Training memory", "download_bytes": "Download", "latency_s": "Latency"}
+
 _VERBS = {
     "low_rank": "Low rank",
     "spatial_svd": "Split",
@@ -62,7 +64,7 @@ def shown_name(key: str) -> str:
     >>> shown_name("macs"), shown_name("my_metric")
     ('FLOPs', 'my metric')
     """
-    return GOALS.get(key, key.replace("_", " "))
+    return GOALS.get(key) or _FURTHER.get(key, key.replace("_", " "))
 
 
 def risk_text(risk: int, error: float | None) -> str:

@@ -29,6 +29,10 @@ describe("the suggestion list", () => {
     expect(rows[0]?.textContent).toContain("−31% −3.62 M");
     expect(rows[2]?.querySelector(".effdl-bad")?.textContent).toBe("Will not be faster here.");
     expect(rows[3]?.textContent).toContain("not measured");
+    expect(rows[0]?.textContent).toContain("−21% ± 1.2%");
+    expect(rows[0]?.querySelector(".effdl-cell-time .effdl-good")?.textContent).toBe("−21%");
+    expect(rows[2]?.querySelector(".effdl-cell-time .effdl-bad")?.textContent).toBe("+4.0%");
+    expect(rows[1]?.querySelector(".effdl-cell-time")?.textContent).toContain("–");
     expect(find(el, "[role=img][aria-label='high risk']")).toBeTruthy();
   });
 

@@ -10,7 +10,9 @@ from typing import Literal, Union, get_args, get_origin, get_type_hints, is_type
 import pytest
 
 from effwidgets.records import (
+    Budget,
     Candidate,
+    Climb,
     Cost,
     Desk,
     Edit,
@@ -18,6 +20,7 @@ from effwidgets.records import (
     Front,
     Kept,
     Latency,
+    LatencyChange,
     LayerProfile,
     Memory,
     Outcome,
@@ -222,6 +225,12 @@ def suggestions() -> Suggestions:
                 error=0.021,
                 risk=1,
                 reason="Two layers change together; the outputs change by 2.1%.",
+                saving=0.33,
+                latency=LatencyChange(
+                    before_s=0.004, after_s=0.0025, error_s=0.00006, whole_s=0.012, repeats=9, device="cpu", threads=1
+                ),
+                score=0.961,
+                clashes=(2,),
             ),
             Suggestion(
                 step=SPLIT,
@@ -306,7 +315,17 @@ def study() -> StudyState:
             candidate(1, (PRUNE,), 0.982, 0.67, edits=(PRUNED,)),
             candidate(2, (SPLIT,), 0.961, 0.56),
             candidate(3, (NARROW,), 0.975, 0.82),
-            candidate(4, (PRUNE, LOW_RANK), 0.979, 0.61, edits=(PRUNED, FACTORED)),
+            candidate(
+                4,
+                (PRUNE, LOW_RANK),
+                0.979,
+                0.61,
+                edits=(PRUNED, FACTORED),
+                climbed=(Climb(rung="repaired", scores=(Score(metric="accuracy", value=0.971),), seconds=1.0),),
+                measures=(Score(metric="latency_s", value=0.0021, error=0.0001),),
+                source="tpe",
+                seed=4,
+            ),
             candidate(5, (PRUNE, SPLIT), 0.93, 0.31),
             candidate(
                 6, (SPLIT, LOW_RANK), None, 0.5, state="failed", note=f"evaluate raised at block.{STRANGER}: <b>no</b>"
@@ -321,6 +340,10 @@ def study() -> StudyState:
             Front(axis="inference_peak_bytes", numbers=(5, 2, 4, 1, 0)),
         ),
         applied=4,
+        objectives=("macs",),
+        budgets=(Budget(axis="macs", limit=600_000.0),),
+        volumes=(0.0, 0.32, 0.61, 0.713),
+        contributions=(Score(metric="low_rank", value=0.25), Score(metric="channel_prune", value=0.125)),
         origin="DigitNet-00000001/1",
     )
 

@@ -12,14 +12,14 @@ __all__ = ["Affordable", "affordable", "trials_for"]
 
 _MOST: Final = 160
 _FEWEST: Final = 24
-_EASY_MACS: Final = 2e9  # of one forward
+_EASY_MACS: Final = 1.5e9  # of one forward
 
 Alike: TypeAlias = tuple[object, ...]
 SiteName: TypeAlias = tuple[str, tuple[str, ...]]
 
 
 def trials_for(profile: Profile) -> int:
-    """Return how many trials are made at most: 160, fewer for a forward of more than 2 billion MACs, at least 24.
+    """Return how many trials are made at most: 160, fewer for a forward of more than 1.5 billion MACs, at least 24.
 
     A trial of a large model takes longer, and its list is no better for being complete: its blocks are alike.
     """

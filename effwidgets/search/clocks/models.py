@@ -151,7 +151,8 @@ class _Work:
         """Run once, untimed; say whether the forward draws random numbers."""
         with Chance() as dice:
             self()
-        return dice.drawn > 0
+        drawn: int = dice.drawn
+        return drawn > 0
 
     def __call__(self) -> object:
         try:

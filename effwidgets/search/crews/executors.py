@@ -27,7 +27,7 @@ __all__ = ["ExecutorCrew"]
 _log = logging.getLogger(__name__)
 
 _PATIENCE_S: Final = 2.0  # after `stop`: what has not ended by then is dropped when it comes
-_TRIES: Final = 3  # of an order that the executor itself dropped: a scheduler restarted, data lost with a worker
+_TRIES: Final = 2  # of an order that the executor itself dropped: a scheduler restarted, the kit lost with a worker
 
 
 class ExecutorCrew:
@@ -135,7 +135,7 @@ class ExecutorCrew:
             if tries < _TRIES:
                 self._again(job, run, None, tries + 1)
             else:
-                self._end(job, unmade(job.order, "failed", f"The executor dropped it {tries} times."))
+                self._end(job, unmade(job.order, "failed", f"Its worker was lost {tries} times, or the executor dropped it."))
         elif (error := inner.exception()) is not None:
             self._end(job, unmade(job.order, "failed", f"Its worker was lost. {type(error).__name__}: {error}"))
         else:

@@ -198,6 +198,8 @@ class Campaign:
         after, stands = climbed(before, made.candidate, self._book.options.better)
         if stands and made.tensors is not None:
             self._shelf.put(after.number, made.applied, made.tensors, after.rung)
+            if made.recipe is not None:
+                self._store.put_recipe(after.number, made.recipe)
         with self._book.lock:
             self._book.climbs = max(0, self._book.climbs - 1)
         self._keep(after)

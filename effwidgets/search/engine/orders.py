@@ -43,16 +43,18 @@ class Made:
     Attributes:
         candidate: done, failed or cancelled; with cost, scores, seconds and what ``climbed`` was.
         tensors: a trained state as safetensors; None where the plan makes the model again, to the bit.
+        recipe: what ``recipe.json`` says of it; None where there are no tensors.
         applied: the model itself, for those in the same process. It never travels: a pickled copy is without.
     """
 
     candidate: Candidate
     tensors: bytes | None = None
+    recipe: str | None = None
     applied: Applied | None = None
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _made, (self.candidate, self.tensors)
+        return _made, (self.candidate, self.tensors, self.recipe)
 
 
-def _made(candidate: Candidate, tensors: bytes | None) -> Made:
-    return Made(candidate=candidate, tensors=tensors)
+def _made(candidate: Candidate, tensors: bytes | None, recipe: str | None) -> Made:
+    return Made(candidate=candidate, tensors=tensors, recipe=recipe)

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import torch
 from torch import nn
+
+from effwidgets.transforms.recipes.tensors import fill_tensors, tensors_of
 
 __all__ = ["from_bytes", "to_bytes"]
 
 
 def to_bytes(model: nn.Module) -> bytes:
-    """Return the state of ``model`` as safetensors, without any pickle.
+    """Return the state of ``model`` as safetensors, without any pickle: what a recipe holds beside its JSON.
 
-    Tied tensors are written twice: safetensors refuses shared storages, and reading puts the same values back.
+    Raises:
+        RecipeError: the state of a module holds something else than dense tensors.
 
     >>> from_bytes(nn.Linear(2, 1), to_bytes(nn.Linear(2, 1)))
     """
-    from safetensors.torch import save
-
-    return save({name: tensor.detach().contiguous().clone() for name, tensor in model.state_dict().items()})
+    return tensors_of(model)
 
 
 def from_bytes(model: nn.Module, tensors: bytes) -> None:
-    """Put a state that `to_bytes` wrote into ``model``, in place."""
-    from safetensors.torch import load
+    """Put a state that `to_bytes` wrote into ``model``, in place.
 
-    with torch.no_grad():
-        model.load_state_dict(load(tensors))
+    Raises:
+        RecipeError: it is damaged, or of another model.
+    """
+    fill_tensors(model, tensors)

@@ -23,6 +23,7 @@ from effwidgets.search.engine.states import to_bytes
 from effwidgets.search.fronts.axes import measures_of
 from effwidgets.transforms.apply import Applied, apply, private_copy
 from effwidgets.transforms.calibration import Calibration, calibration_of
+from effwidgets.transforms.recipes.recipe import recipe_text
 from effwidgets.transforms.sound import check_answers, check_calibration, check_real, what_failed
 from effwidgets.transforms.trial import quiet_random
 
@@ -163,7 +164,9 @@ class Workshop:
         )
         # One that evaluate wrote into is not what was scored; its plan makes it again.
         kept = applied if trained or not changed else None
-        return Made(candidate=candidate, tensors=to_bytes(applied.model) if trained else None, applied=kept)
+        if not trained:
+            return Made(candidate=candidate, applied=kept)
+        return Made(candidate=candidate, tensors=to_bytes(applied.model), recipe=recipe_text(applied), applied=kept)
 
     def _divergence(self, applied: Applied, gate: Gate) -> float | None:
         if self.calibration is None and self.options.guide != "divergence":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from effwidgets.search.fronts.pareto import Better, Box, Point
 
 __all__ = ["Staircase"]
+
+_Block: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]
 
 _FEW: Final = 32  # points at once below which numpy costs more than it saves
 
@@ -40,9 +42,11 @@ class Staircase:
         self.better: Better = better
         self._sign = 1.0 if better == "higher" else -1.0
         self._points: dict[int, Point] = {}  # scores turned so that higher is better
+        self._blocks: list[_Block] = []  # points that came many at once, not yet in the dict
         self._costs: list[float] = []
         self._scores: list[float] = []
         self._numbers: list[int] = []
+        self._swept: _Block | None = None  # the front of the last sweep, not yet in the lists
         self._area = 0.0
         self._box: Box | None = None
         self._limit = self._worst = self._best = 0.0
@@ -60,49 +64,52 @@ class Staircase:
 
         Moving a point that stood on the front builds the front anew, ``O(n log n)``: others may come out behind it.
         """
+        self._unpack()
         cost, score = float(point[0]), self._sign * float(point[1])
         old = self._points.get(number)
         self._points[number] = (cost, score)
         if old is not None and number in self._numbers:
             self._rebuild()
+            self._unpack()
             return number in self._numbers
         return self._place(number, cost, score)
 
-    def extend(self, numbers: Sequence[int], costs: Sequence[float], scores: Sequence[float]) -> int:
+    def extend(
+        self,
+        numbers: Sequence[int] | NDArray[np.int64],
+        costs: Sequence[float] | NDArray[np.float64],
+        scores: Sequence[float] | NDArray[np.float64],
+    ) -> int:
         """Add many points at once, such as those of a store that is read; return how many are on the front then.
 
         Does the same as `add` one by one, in one sweep.
         """
-        turned = np.asarray(scores, dtype=np.float64) * self._sign
-        placed = np.asarray(costs, dtype=np.float64)
-        known, before = self._points, len(self._points)
-        moved = not known.keys().isdisjoint(numbers)
-        known.update(zip(numbers, zip(placed.tolist(), turned.tolist(), strict=True), strict=True))
-        if moved or len(known) < before + len(numbers):
-            self._rebuild()
-            return len(self._numbers)
-        if len(numbers) < _FEW:
-            for number in numbers:
-                self._place(number, *known[number])
-            return len(self._numbers)
-        old = len(self._numbers)
-        joined = (
-            np.asarray([*self._numbers, *numbers]),
-            np.append(self._costs, placed),
-            np.append(self._scores, turned),
+        block = (
+            np.array(numbers, dtype=np.int64),
+            np.array(costs, dtype=np.float64),
+            np.array(scores, dtype=np.float64) * self._sign,
         )
-        self._sweep(*(joined if old else (np.asarray(numbers), placed, turned)))
-        return len(self._numbers)
+        known = bool(self._points or self._blocks)
+        if len(block[0]) < _FEW or _repeated(block[0]) or (known and self._moves(block[0])):
+            for number, cost, score in zip(*(part.tolist() for part in block), strict=True):
+                self.add(number, (cost, self._sign * score))
+            return len(self)
+        self._blocks.append(block)
+        front = self._front()
+        joined = (np.concatenate((one, other)) for one, other in zip(front, block, strict=True))
+        self._sweep(*(tuple(joined) if len(front[0]) else block))
+        return len(self)
 
     @property
     def numbers(self) -> tuple[int, ...]:
         """The points on the front, from cheap to dear."""
-        return tuple(self._numbers)
+        return tuple(self._front()[0].tolist()) if self._swept else tuple(self._numbers)
 
     @property
     def points(self) -> tuple[Point, ...]:
         """Where they stand."""
-        return tuple((cost, self._sign * score) for cost, score in zip(self._costs, self._scores, strict=True))
+        _, costs, scores = self._front()
+        return tuple(zip(costs.tolist(), (self._sign * scores).tolist(), strict=True))
 
     @property
     def hypervolume(self) -> float | None:
@@ -113,10 +120,10 @@ class Staircase:
         return min(1.0, max(0.0, self._area / whole)) if self._open else 0.0
 
     def __len__(self) -> int:
-        return len(self._numbers)
+        return len(self._swept[0]) if self._swept else len(self._numbers)
 
     def __contains__(self, number: object) -> bool:
-        return number in self._numbers
+        return number in self.numbers
 
     # How it is done. Costs and scores both rise from place to place.
 
@@ -161,6 +168,26 @@ class Staircase:
     def _within(self, cost: float) -> float:
         return min(max(cost, 0.0), self._limit)
 
+    def _moves(self, numbers: NDArray[np.int64]) -> bool:
+        self._unpack()
+        return not self._points.keys().isdisjoint(numbers.tolist())
+
+    def _unpack(self) -> None:
+        # What came in one piece, as `add` needs it; done once for each piece.
+        for numbers, costs, scores in self._blocks:
+            placed = zip(costs.tolist(), scores.tolist(), strict=True)
+            self._points.update(zip(numbers.tolist(), placed, strict=True))
+        self._blocks.clear()
+        if self._swept is not None:
+            numbers, costs, scores = self._swept
+            self._numbers, self._costs, self._scores = numbers.tolist(), costs.tolist(), scores.tolist()
+            self._swept = None
+
+    def _front(self) -> _Block:
+        if self._swept is not None:
+            return self._swept
+        return np.asarray(self._numbers, dtype=np.int64), np.asarray(self._costs), np.asarray(self._scores)
+
     def _rebuild(self) -> None:
         numbers = np.asarray(list(self._points), dtype=np.int64)
         placed = np.asarray(list(self._points.values()), dtype=np.float64).reshape(-1, 2)
@@ -170,22 +197,36 @@ class Staircase:
         finite = np.isfinite(costs) & np.isfinite(scores)
         if not finite.all():
             numbers, costs, scores = numbers[finite], costs[finite], scores[finite]
-        # Only what is better than all that is cheaper: sorted by cost first, the few that are left with all ties.
-        order = np.argsort(costs, kind="stable")
-        best = np.maximum.accumulate(scores[order])
-        kept = order[scores[order] >= best]
-        kept = kept[np.lexsort((numbers[kept], -scores[kept], costs[kept]))]
-        rising = scores[kept]
-        first = np.ones(len(kept), dtype=bool)
-        first[1:] = rising[1:] > np.maximum.accumulate(rising)[:-1]
-        kept = kept[first]
-        self._costs, self._scores = costs[kept].tolist(), scores[kept].tolist()
-        self._numbers = numbers[kept].tolist()
+        order = np.argsort(costs)
+        rising = scores[order]
+        kept = order[rising >= np.maximum.accumulate(rising)]  # as good as all that is cheaper, ties still among them
+        costs, scores, numbers = costs[kept], scores[kept], numbers[kept]
+        if not ((costs[1:] > costs[:-1]) & (scores[1:] > scores[:-1])).all():
+            costs, scores, numbers = _untied(costs, scores, numbers)
+        self._swept = (numbers, costs, scores)
         self._area = self._whole_area()
 
     def _whole_area(self) -> float:
-        if not self._open or not self._costs:
+        _, costs, scores = self._front()
+        if not self._open or not len(costs):
             return 0.0
-        costs = np.clip(np.append(self._costs, self._limit), 0.0, self._limit)
-        heights = np.clip(self._scores, self._worst, self._best) - self._worst
-        return float(np.dot(np.diff(costs), heights))
+        ends = np.append(costs, self._limit).clip(0.0, self._limit)
+        return float(np.dot(np.diff(ends), scores.clip(self._worst, self._best) - self._worst))
+
+
+def _repeated(numbers: NDArray[np.int64]) -> bool:
+    if (numbers[1:] > numbers[:-1]).all():
+        return False
+    return len(np.unique(numbers)) < len(numbers)
+
+
+def _untied(
+    costs: NDArray[np.float64], scores: NDArray[np.float64], numbers: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    # Of each cost the best score, of equal points the lowest number; then only what is better than all before it.
+    order = np.lexsort((numbers, -scores, costs))
+    rising = scores[order]
+    first = np.ones(len(order), dtype=bool)
+    first[1:] = rising[1:] > np.maximum.accumulate(rising)[:-1]
+    kept = order[first]
+    return costs[kept], scores[kept], numbers[kept]

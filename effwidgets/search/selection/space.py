@@ -112,7 +112,8 @@ class Space:
         params = dict.fromkeys(self._slots, 0)
         cuts = tuple(step for step in plan if TRANSFORMS[step.transform].family == _CUTS)
         for step in plan:
-            found = self._choice.get(step) or self._before(step, cuts)
+            # Behind prunings a rank may be what another choice is without them.
+            found = self._before(step, cuts) or self._choice.get(step)
             if found is None or params[found[0]]:
                 return None
             params[found[0]] = found[1]

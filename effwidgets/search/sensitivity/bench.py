@@ -12,6 +12,7 @@ from torch import nn
 from effwidgets.errors import Cancelled, ModelError
 from effwidgets.profiling.calls import Call
 from effwidgets.profiling.shadow import share
+from effwidgets.profiling.timing.alone import give_way
 from effwidgets.records import Edit, Profile, Score, SensitivityPoint, Step
 from effwidgets.search.engine.gate import Gate
 from effwidgets.search.engine.scores import read_scores
@@ -148,6 +149,7 @@ class Bench:
 
 def _before(module: nn.Module, args: object) -> None:
     del module, args
+    give_way()  # to a measurement of time
     ask()
 
 

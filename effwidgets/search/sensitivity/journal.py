@@ -102,11 +102,13 @@ def _read(path: Path) -> tuple[Sensitivity | None, int]:
         return Sensitivity.from_json(text), 0
     if not _whole(lines[-1]) and len(lines) > 1:  # garbage with a line end: a disk that failed
         lines.pop()
+    if not lines[0].startswith("{"):
+        raise InputError(f"{path} is no JSON: it begins with {lines[0][:40]!r}. Name another file.")
     head = Sensitivity.from_json(lines[0])
     points: dict[object, SensitivityPoint] = {point.step: point for point in head.points}
     for number, line in enumerate(lines[1:], start=2):
         try:
-            point = SensitivityPoint.from_json(line)
+            point = SensitivityPoint.from_json(line if _whole(line) else "{")
         except InputError as error:
             raise InputError(
                 f"Line {number} of {path} is damaged: {error} Take it out, or name another file."

@@ -2,45 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Protocol, cast
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, Protocol, cast
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from effwidgets.errors import InputError
-from effwidgets.profiling.calls import Call, as_call, batch_of, map_tensors, tensors_in
-from effwidgets.search.tuning.chance import Chance
+from effwidgets.profiling.calls import Call, batch_of, map_tensors, tensors_in
+from effwidgets.search.tuning.loaded import Loaded, aside
 from effwidgets.search.tuning.options import DistillOptions
-from effwidgets.transforms.calibration import calibration_of
+from effwidgets.search.tuning.reading import Batch, is_named, is_pair, read
 from effwidgets.transforms.matching import with_tensors
 
-__all__ = ["Batch", "Source", "source_of"]
+__all__ = ["Source", "source_of"]
 
-_LABELS: Final = ("labels", "label", "targets", "target", "y")
 _POOL_BYTES: Final = 2**29  # of batches that are joined, so that they can be mixed
 _SIZE: Final = 32
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Batch:
-    """What the model is called with, and the labels where there are any.
-
-    ``rows`` says which samples of ``piece`` these are, where that is known.
-    """
-
-    call: Call
-    labels: Tensor | None = None
-    rows: Tensor | None = None
-    piece: Call | None = None
-
-    @property
-    def size(self) -> int:
-        """How many samples; 1 where that cannot be told."""
-        return batch_of(self.call) or 1
 
 
 class Source(Protocol):
@@ -80,12 +59,12 @@ def source_of(data: object, options: DistillOptions) -> Source:
     data = with_tensors(data)
     if isinstance(data, TensorDataset):
         data = data.tensors if len(data.tensors) > 1 else data.tensors[0]
-    if isinstance(data, Tensor | Call) or _named(data) or _is_pair(data):
-        return Pool(*_read(data, options), options.batch_size or _SIZE)
+    if isinstance(data, Tensor | Call) or is_named(data) or is_pair(data):
+        return Pool(*read(data, options), options.batch_size or _SIZE)
     if isinstance(data, Dataset) and hasattr(data, "__getitem__") and hasattr(data, "__len__"):
-        data = DataLoader(cast("Dataset[Any]", data), batch_size=options.batch_size or _SIZE, shuffle=True)
+        data = DataLoader(data, batch_size=options.batch_size or _SIZE, shuffle=True)
     if isinstance(data, list | tuple):
-        found = [Batch(*_read(item, options)) for item in data]
+        found = [Batch(*read(item, options)) for item in data]
         if not found:
             raise InputError(f"The training data (an empty {type(data).__name__}) hold no batch; give at least one.")
         return _joined(found, options.batch_size) or Listed(found)
@@ -158,99 +137,8 @@ class Listed:
 
     def split(self, share: float) -> tuple[Source, Source | None]:
         """Hold out the last ones."""
-        aside = _aside(len(self), share)
-        return (Listed(self._found[:-aside]), Listed(self._found[-aside:])) if aside else (self, None)
-
-
-class Loaded:
-    """A loader of the caller's, read from ``first`` to ``last`` in each pass."""
-
-    def __init__(self, data: Iterable[object], options: DistillOptions, first: int = 0, last: int | None = None) -> None:
-        self._data, self._options, self._first, self._last = data, options, first, last
-        self._known: int | None = None
-        self.samples = 0
-
-    def __len__(self) -> int:
-        if self._known is None:
-            try:
-                whole = len(cast("Any", self._data))
-            except TypeError:  # it does not know
-                whole = sum(1 for _ in self._raw(Chance()))
-            last = whole if self._last is None else min(self._last, whole)
-            self._known = max(0, last - self._first)
-            if not self._known:
-                raise InputError(
-                    f"The training data ({type(self._data).__name__}) hold no batch; at least one is needed. What can "
-                    "be read only once is handed in as a list."
-                )
-        return self._known
-
-    def batches(self, order: torch.Generator | None) -> Iterator[Batch]:
-        """Yield them as they come; where the loader mixes them, it draws by ``order`` and not by its own generator."""
-        seed = 0 if order is None else int(torch.randint(2**31, (), generator=order))
-        for item in itertools.islice(self._raw(Chance(seed)), self._first, self._last):
-            yield Batch(*_read(item, self._options))
-
-    def _raw(self, dice: Chance) -> Iterator[object]:
-        done, end = 0, object()
-        try:
-            with dice:
-                left = iter(self._data)
-            while True:
-                with dice:
-                    item = next(left, end)
-                if item is end:
-                    return
-                yield item
-                done += 1
-        except Exception as error:  # the caller's data set
-            raise InputError(
-                f"The training data ({type(self._data).__name__}) failed after {done} batches with "
-                f"{type(error).__name__}: {error}"
-            ) from error
-
-    def split(self, share: float) -> tuple[Source, Source | None]:
-        """Hold out the samples of a plain loader, else the first batches: where it shuffles, they are not apart."""
-        parts = _loaders(self._data, share)
-        if parts is not None:
-            return Loaded(parts[0], self._options), Loaded(parts[1], self._options)
-        aside = _aside(len(self), share)
-        if not aside:
-            return self, None
-        return Loaded(self._data, self._options, aside), Loaded(self._data, self._options, 0, aside)
-
-
-def _aside(count: int, share: float) -> int:
-    return min(max(1, round(count * share)), count - 1) if share > 0 else 0
-
-
-def _loaders(data: object, share: float) -> tuple[Iterable[object], Iterable[object]] | None:
-    # Two loaders like a plain one: of nine samples in ten, and of the rest.
-    from torch.utils.data import BatchSampler, RandomSampler, SequentialSampler, Subset
-
-    if type(data) is not DataLoader or type(data.batch_sampler) is not BatchSampler:
-        return None
-    mixed = type(data.sampler) is RandomSampler and not data.sampler.replacement
-    if not mixed and type(data.sampler) is not SequentialSampler:
-        return None
-    count = len(cast("Any", data.dataset))
-    aside = int(count * share)
-    if aside < 1 or len(cast("Any", data.sampler)) != count:
-        return None
-    rows = torch.randperm(count, generator=torch.Generator().manual_seed(0)).tolist()
-
-    def like(part: list[int], *, shuffle: bool) -> Iterable[object]:
-        return DataLoader(
-            Subset(data.dataset, sorted(part)),
-            batch_size=data.batch_size,
-            shuffle=shuffle,
-            drop_last=data.drop_last and shuffle,
-            collate_fn=data.collate_fn,
-            num_workers=data.num_workers,
-            pin_memory=data.pin_memory,
-        )
-
-    return like(rows[aside:], shuffle=mixed), like(rows[:aside], shuffle=False)
+        last = aside(len(self), share)
+        return (Listed(self._found[:-last]), Listed(self._found[-last:])) if last else (self, None)
 
 
 def _joined(found: Sequence[Batch], size: int | None) -> Source | None:
@@ -261,7 +149,9 @@ def _joined(found: Sequence[Batch], size: int | None) -> Source | None:
     if sum(tensor.nbytes for tensors in calls for tensor in tensors) > _POOL_BYTES:
         return None
     alike = all(_alike(tensors, calls[0], batch.size, first.size) for tensors, batch in zip(calls, found, strict=True))
-    plain = type(first.call.args) is tuple and all(repr(batch.call).count(",") == repr(first.call).count(",") for batch in found)
+    plain = type(first.call.args) is tuple and all(
+        repr(batch.call).count(",") == repr(first.call).count(",") for batch in found
+    )
     if not alike or not plain or any((mine is None) != (labels[0] is None) for mine in labels):
         return None
     known = [mine for mine in labels if mine is not None]
@@ -272,9 +162,7 @@ def _joined(found: Sequence[Batch], size: int | None) -> Source | None:
     return Pool(call, torch.cat(known) if known else None, size or first.size)
 
 
-def _alike(
-    these: Sequence[Tensor], those: Sequence[Tensor], size: int, other: int, *, sizes: bool = True
-) -> bool:
+def _alike(these: Sequence[Tensor], those: Sequence[Tensor], size: int, other: int, *, sizes: bool = True) -> bool:
     return len(these) == len(those) and all(
         mine.dim() > 0
         and mine.dim() == his.dim()
@@ -283,42 +171,3 @@ def _alike(
         and (not sizes or (mine.shape[0] == size and his.shape[0] == other))
         for mine, his in zip(these, those, strict=True)
     )
-
-
-def _named(data: object) -> bool:
-    return isinstance(data, Mapping) or (hasattr(data, "keys") and hasattr(data, "__getitem__"))
-
-
-def _is_pair(data: object) -> bool:
-    # Inputs and labels of as many samples; two batches stand in a list.
-    return (
-        isinstance(data, tuple)
-        and len(data) == 2
-        and isinstance(data[1], Tensor)
-        and data[1].dim() > 0
-        and (isinstance(data[0], Tensor | Call) or _named(data[0]))
-    )
-
-
-def _read(item: object, options: DistillOptions) -> tuple[Call, Tensor | None]:
-    # What a batch is called with, and its labels.
-    item = with_tensors(item)
-    labels = None
-    if isinstance(item, Mapping) or _named(item):
-        named = {name: item[name] for name in cast("Any", item).keys()}
-        labels = next((named.pop(name) for name in _LABELS if isinstance(named.get(name), Tensor)), None)
-        inputs: object = named
-    elif isinstance(item, list | tuple) and len(item) > 1 and isinstance(item[-1], Tensor):
-        inputs, labels = item, item[-1]
-        if len(item) == 2 and not isinstance(item[0], Tensor):
-            inputs = item[0]
-    else:
-        inputs = item
-    like = None if options.like is None else as_call(options.like)
-    if like is not None and len(list(tensors_in(item))) <= len(list(tensors_in(like))):
-        labels = None  # all of them are inputs
-    wrapped = inputs if isinstance(inputs, Call) else [item if options.how is not None else inputs]
-    read = calibration_of(wrapped, like=like, how=options.how, limit=1)
-    if read is None:
-        raise InputError("A batch of the training data is None.")
-    return read.batches[0], labels

@@ -1,4 +1,4 @@
-"""The chance of one training: dropout, order and augmentation from generators of its own, the same for the same seed."""
+"""The chance of one training: dropout and order from generators of its own, the same for the same seed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Chance", "Chances", "unchecked"]
 _DROPOUT: Final = torch.ops.aten.native_dropout.default
 
 
-class Chance(Dice):
+class Chance(Dice):  # type: ignore[no-untyped-call]  # torch's __init_subclass__ has no types
     """Draws whatever torch draws on this thread from generators of its own, also where another one was handed in.
 
     So neither the state of the process nor the generator of the caller's loader moves, and a training in a thread is
@@ -70,7 +70,7 @@ def unchecked(model: nn.Module) -> Iterator[None]:
         for module in model.modules():
             if hasattr(module, "checkpoint_fn"):  # torch's CheckpointWrapper, which is slow to import
                 stack.callback(setattr, module, "checkpoint_fn", module.checkpoint_fn)
-                module.checkpoint_fn = _plain
+                setattr(module, "checkpoint_fn", _plain)  # noqa: B010  a module's type knows no such attribute
         yield
 
 

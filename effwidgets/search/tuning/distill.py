@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from torch import nn
@@ -37,7 +37,7 @@ class Distill:
     epochs: float = 3
     loss: Loss | None = None
     validation: object = None
-    options: DistillOptions = DistillOptions()
+    options: DistillOptions = field(default_factory=DistillOptions)
     seed: int = 0
 
     def __call__(self, model: nn.Module, teacher: nn.Module) -> None:
@@ -89,15 +89,16 @@ def distill(
 ) -> Distill:
     """Return a fine-tuning for `explore`: the compressed model learns to answer as the dense one.
 
-    AdamW, a warm-up and a cosine, clipped gradients. A part of the data is held out (or ``validation`` is used), and the
-    weights that do best there are kept; that may be those from before the training. Order, dropout and augmentation
-    come from generators of its own: the same seed gives the same model, in a thread too.
+    AdamW with clipped gradients. The learning rate rises in stages as far as the model bears it, then falls as a cosine.
+    A part of the data is held out (or ``validation`` is used), and the weights that do best there are kept; that may be
+    those from before the training. Order, dropout and augmentation come from generators of its own: the same seed gives
+    the same model, in a thread too.
 
     Args:
         data: inputs in one piece (a tensor, a mapping, with labels a tuple ``(inputs, labels)``), a list of batches, a
             ``Dataset`` or a ``DataLoader``. Labels are not needed. What can be read only once is read here.
         epochs: passes over the data, above 0.
-        loss: what the labels are for, such as ``torch.nn.functional.cross_entropy``; None learns from the teacher alone.
+        loss: for the labels, such as ``torch.nn.functional.cross_entropy``; None learns from the teacher alone.
         validation: data in the same forms, to judge the weights by.
         options: temperature, layers to compare inside, learning rate and the like.
 
@@ -108,7 +109,7 @@ def distill(
     >>> from torch import nn
     >>> dense, small = nn.Linear(4, 2), nn.Linear(4, 2)
     >>> tuned = distill(torch.randn(64, 4), epochs=5).trained(small, dense)
-    >>> tuned.held_out[tuned.best_epoch] <= tuned.held_out[0]
+    >>> tuned.best_loss <= tuned.held_out[0]
     True
     """
     if isinstance(epochs, bool) or not isinstance(epochs, int | float) or not 0 < epochs < math.inf:

@@ -56,7 +56,9 @@ class Features:
             if name not in known:
                 raise UnknownNameError("layer", name, known)
         left = dict(student.named_modules(remove_duplicate=False))
-        self.notes = {name: f"{name} is not in the student, so it is not compared" for name in layers if name not in left}
+        self.notes = {
+            name: f"{name} is not in the student, so it is not compared" for name in layers if name not in left
+        }
         self.layers = tuple(name for name in layers if name in left)
         self._maps: dict[str, tuple[int, Tensor]] = {}
 
@@ -93,5 +95,8 @@ def _least_squares(mine: Tensor, his: Tensor) -> Tensor:
     # The map M with the least |X M - Y|, held back a little where there are few rows.
     x, y = mine.flatten(0, -2).double(), his.flatten(0, -2).double()
     gram = x.T @ x
-    ridge = _RIDGE * gram.diagonal().mean().clamp(min=1e-12) * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-    return torch.linalg.solve(gram + ridge, x.T @ y).to(mine.dtype)
+    ridge = (
+        _RIDGE * gram.diagonal().mean().clamp(min=1e-12) * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+    )
+    found: Tensor = torch.linalg.solve(gram + ridge, x.T @ y)
+    return found.to(mine.dtype)

@@ -80,6 +80,12 @@ class Objective:
         self._options, self._loss = options, loss
 
     def __call__(self, output: object, teacher: list[Tensor], labels: Tensor | None) -> Tensor:
+        """Return the loss of one batch.
+
+        Raises:
+            InputError: the loss of the labels fails.
+            ModelError: the model does not answer in the teacher's shape.
+        """
         answers = answers_in(output)
         _check_pairs(answers, teacher)
         labels = _fitting(labels, answers[0])

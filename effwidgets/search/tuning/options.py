@@ -77,7 +77,8 @@ class DistillOptions:
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
             raise UnknownNameError("kind of answers", self.kind, get_args(Kind))
-        if isinstance(self.layers, str) or not all(isinstance(name, str) for name in self.layers):
+        given: object = self.layers
+        if not isinstance(given, tuple | list) or not all(isinstance(name, str) for name in given):
             raise InputError(f"layers is {self.layers!r}; a tuple of layer paths was expected.")
         for name, low, high in _RANGES:
             _check_range(name, getattr(self, name), low, high)

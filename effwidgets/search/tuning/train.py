@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -16,13 +16,16 @@ from torch import Tensor, nn
 from effwidgets.errors import InputError, ModelError
 from effwidgets.profiling.calls import batch_of, map_tensors, run
 from effwidgets.records import Progress
-from effwidgets.search.tuning.batches import Batch, Source
+from effwidgets.search.tuning.batches import Source
 from effwidgets.search.tuning.chance import Chances, unchecked
 from effwidgets.search.tuning.features import Features, taps
 from effwidgets.search.tuning.objective import Objective, answers_in
 from effwidgets.search.tuning.options import DistillOptions
+from effwidgets.search.tuning.reading import Batch
+from effwidgets.search.tuning.stepper import Stepper
+from effwidgets.search.tuning.told import Told
 from effwidgets.search.tuning.tuned import Tuned
-from effwidgets.search.tuning.weights import Average, Snapshot, flags_kept, trained_groups, zeros_kept
+from effwidgets.search.tuning.weights import Snapshot, flags_kept
 
 if TYPE_CHECKING:
     from effwidgets.search.tuning.options import Loss
@@ -33,39 +36,28 @@ Listener: TypeAlias = Callable[[Progress], None]
 """Hears of each step on the thread that trains."""
 
 
+_WORSE_RISING: Final = 1.1
+_WORSE: Final = 2.0
+"""So many times the best loss on the held-out data is too far off: while the rate rises, and after an epoch."""
+
+
 @dataclass(slots=True)
 class _Course:
-    """What came of the training so far."""
+    """What came of the training so far, and the best weights."""
 
+    kept: Snapshot
     losses: list[float] = field(default_factory=list)
     held_out: list[float] = field(default_factory=list)
     steps: int = 0
-    best: int = 0
     done: float = 0.0
+    best: float = math.inf
+    best_step: int = 0
     stopped: str = ""
 
-
-class _Told:
-    """What the teacher answered to each sample of a piece of data."""
-
-    def __init__(self, count: int) -> None:
-        self._known = torch.zeros(count, dtype=torch.bool)
-        self._answers: list[Tensor] = []
-
-    def read(self, rows: Tensor) -> list[Tensor] | None:
-        if not bool(self._known[rows].all()):
-            return None
-        return [answer[rows.to(answer.device)] for answer in self._answers]
-
-    def write(self, rows: Tensor, found: list[Tensor]) -> None:
-        if not found or not all(answer.dim() and len(answer) == len(rows) for answer in found):
-            return
-        if not self._answers:
-            self._answers = [answer.new_zeros((len(self._known), *answer.shape[1:])) for answer in found]
-        if all(whole.shape[1:] == answer.shape[1:] for whole, answer in zip(self._answers, found, strict=True)):
-            for whole, answer in zip(self._answers, found, strict=True):
-                whole[rows.to(answer.device)] = answer
-            self._known[rows] = True
+    def look(self, value: float, model: nn.Module) -> None:
+        """Keep the weights where they are the best so far."""
+        if value < self.best:
+            self.best, self.best_step, self.kept = value, self.steps, Snapshot(model)
 
 
 class Training:
@@ -88,7 +80,7 @@ class Training:
         self._features = Features(teacher, model, options.layers) if options.layers else None
         self._mine: dict[str, Tensor] = {}
         self._his: dict[str, Tensor] = {}
-        self._told: dict[int, _Told] = {}  # what the teacher answered, by piece of data
+        self._told: dict[int, Told] = {}  # what the teacher answered, by piece of data
         self._chances = Chances(seed)
         first = next(itertools.chain(model.parameters(), model.buffers()), None)
         self._device = torch.device("cpu") if first is None else first.device
@@ -103,7 +95,7 @@ class Training:
             ModelError: the answers are not finite, or are not like the teacher's in shape.
         """
         began = time.monotonic()
-        course = _Course()
+        course = _Course(Snapshot(self._model))
         with ExitStack() as stack:
             stack.enter_context(torch.inference_mode(mode=False))
             stack.enter_context(torch.enable_grad())
@@ -124,7 +116,8 @@ class Training:
             steps=course.steps,
             losses=tuple(course.losses),
             held_out=tuple(course.held_out),
-            best_epoch=course.best,
+            best_loss=course.best,
+            best_epoch=round(course.best_step / len(data), 3),
             seconds=time.monotonic() - began,
             samples=data.samples,
             stopped=course.stopped,
@@ -132,13 +125,13 @@ class Training:
         )
 
     def _epochs(self, data: Source, judge: Source, epochs: float, course: _Course, listen: Listener | None) -> None:
-        stepper = _Stepper(self._model, self._options, max(1, round(epochs * len(data))))
+        stepper = Stepper(self._model, self._options, max(1, round(epochs * len(data))))
         order = torch.Generator().manual_seed(self._seed)
-        course.held_out.append(self._judged(judge))
-        best = Snapshot(self._model)
+        course.look(self._judged(judge), self._model)
+        course.held_out.append(course.best)
         while stepper.done < stepper.planned and not course.stopped:
-            losses = []
             self._chances.forget()
+            losses: list[float] = []
             for batch in itertools.islice(data.batches(order), stepper.planned - stepper.done):
                 value = self._step(batch, stepper, order)
                 if value is None:
@@ -150,24 +143,34 @@ class Training:
                 if listen is not None:
                     message = f"Step {stepper.done} of {stepper.planned}, loss {value:.3g}"
                     listen(Progress(state="working", message=message, done=stepper.done, planned=stepper.planned))
+                if stepper.stage_ends:
+                    self._look(judge, stepper, course, _WORSE_RISING)
             if not losses:
                 raise InputError("No batch of the training data can be trained on; batches of two samples or more are.")
-            course.steps, course.done = stepper.done, stepper.done / len(data)
+            course.done, course.steps = stepper.done / len(data), stepper.done
             course.losses.append(sum(losses) / len(losses))
-            with stepper.averaged():
-                course.held_out.append(self._judged(judge))
-                if course.held_out[-1] < course.held_out[course.best] or _lost(course.held_out[course.best]):
-                    course.best = len(course.held_out) - 1
-                    best = Snapshot(self._model)
-            if len(course.held_out) - 1 - course.best >= self._options.patience and stepper.done < stepper.planned:
+            course.held_out.append(self._look(judge, stepper, course, _WORSE))
+            left = stepper.done < stepper.planned
+            if left and not course.stopped and course.done - course.best_step / len(data) >= self._options.patience:
                 course.stopped = f"no better for {self._options.patience} epochs"
-        best.restore()
-        if _lost(course.held_out[course.best]):
+        course.kept.restore()
+        if not math.isfinite(course.best):
             raise ModelError(self._why_lost(judge))
-        
-    def _step(self, batch: Batch, stepper: _Stepper, order: torch.Generator) -> float | None:
+
+    def _look(self, judge: Source, stepper: Stepper, course: _Course, worse: float) -> float:
+        # Judge the weights; go back to the best ones, and on with smaller steps, where they have been thrown far off.
+        course.steps = stepper.done
+        with stepper.averaged():
+            value = self._judged(judge)
+            course.look(value, self._model)
+        if not value <= worse * course.best and stepper.done < stepper.planned:
+            course.kept.restore()
+            stepper.slow_down()
+        return value
+
+    def _step(self, batch: Batch, stepper: Stepper, order: torch.Generator) -> float | None:
         if batch.size == 1 and stepper.needs_two:
-            stepper.skip()
+            stepper.step(taken=False)
             return None
         batch = self._placed(batch)
         if self._options.augment is not None:
@@ -177,8 +180,7 @@ class Training:
             value = float(loss.detach())
             if math.isfinite(value):
                 stepper.backward(loss)
-        if math.isfinite(value):
-            stepper.step()
+        stepper.step(taken=math.isfinite(value))
         return value
 
     def _loss(self, batch: Batch) -> Tensor:
@@ -195,18 +197,19 @@ class Training:
         return torch.autocast(self._device.type, torch.bfloat16) if self._options.autocast else nullcontext()
 
     def _answers_of_teacher(self, batch: Batch) -> list[Tensor]:
-        # Asked once for each sample: it always answers the same.
-        told = None
-        if batch.rows is not None and batch.piece is not None and self._features is None:
-            told = self._told.setdefault(id(batch.piece), _Told(batch_of(batch.piece) or 0))
-        known = None if told is None else told.read(batch.rows)
-        if known is not None:
-            return known
-        with torch.no_grad():
-            found = [answer.detach() for answer in answers_in(run(self._teacher, batch.call))]
-        if told is not None:
-            told.write(batch.rows, found)
-        return found
+        # Asked once for each sample: it always answers the same. With layers inside to compare, anew each time.
+        if batch.rows is None or batch.piece is None or self._features is not None:
+            return self._asked(batch)
+        told = self._told.setdefault(id(batch.piece), Told(batch_of(batch.piece) or 0))
+        known = told.read(batch.rows)
+        if known is None:
+            known = self._asked(batch)
+            told.write(batch.rows, known)
+        return known
+
+    @torch.no_grad()
+    def _asked(self, batch: Batch) -> list[Tensor]:
+        return [answer.detach() for answer in answers_in(run(self._teacher, batch.call))]
 
     @torch.no_grad()
     def _judged(self, judge: Source) -> float:
@@ -238,64 +241,6 @@ class Training:
         return "The loss is not finite before the first step. Look at the labels, and at what loss makes of them."
 
 
-class _Stepper:
-    """The optimizer, its learning rate over the steps, and what is done with the gradients."""
-
-    def __init__(self, model: nn.Module, options: DistillOptions, planned: int) -> None:
-        groups: Any = trained_groups(model, options.weight_decay)
-        own = options.optimizer
-        self._free = [parameter for group in groups for parameter in group["params"]]
-        # One kernel for all parameters: with small ones a step is mostly the calls.
-        fused = all(parameter.device.type in ("cpu", "cuda") for parameter in self._free)
-        self._optimizer = torch.optim.AdamW(groups, lr=options.lr, fused=fused) if own is None else own(self._free)
-        self._rates = [group["lr"] for group in self._optimizer.param_groups]
-        self._clip, self._warm = options.clip, max(1.0, options.warmup * planned)
-        self._zeros = zeros_kept(model)
-        self._average = Average(model, options.average) if options.average else None
-        self.planned, self.done = planned, 0
-        norms = nn.modules.batchnorm._BatchNorm
-        self.needs_two = any(isinstance(module, norms) for module in model.modules())
-
-    def skip(self) -> None:
-        """Count a step that is not taken."""
-        self.done += 1
-
-    def backward(self, loss: Tensor) -> None:
-        """Find the gradients."""
-        if not loss.requires_grad:
-            raise InputError("The loss does not depend on a trainable parameter, so there is nothing to train.")
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-
-    def step(self) -> None:
-        """Take one step; one whose gradient is not finite is left out."""
-        for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
-            group["lr"] = rate * self._share()
-        norm = torch.nn.utils.clip_grad_norm_(self._free, self._clip)
-        self.done += 1
-        if bool(torch.isfinite(norm)):
-            self._optimizer.step()
-            with torch.no_grad():
-                for parameter, kept in self._zeros:
-                    parameter.mul_(kept)
-        if self._average is not None:
-            self._average.add()
-
-    def _share(self) -> float:
-        # Up in a line, down in a half cosine: "one cycle".
-        at = self.done + 1
-        if at < self._warm:
-            return at / self._warm
-        gone = (at - self._warm) / max(1.0, self.planned - self._warm + 1)
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, gone)))
-
-    @contextmanager
-    def averaged(self) -> Iterator[None]:
-        """Judge the running mean of the weights, where there is one."""
-        with nullcontext() if self._average is None else self._average.instead():
-            yield
-
-
 def _check_apart(model: nn.Module, teacher: nn.Module) -> None:
     held = {id(parameter) for parameter in teacher.parameters()}
     if model is teacher or any(id(parameter) in held for parameter in model.parameters()):
@@ -303,7 +248,3 @@ def _check_apart(model: nn.Module, teacher: nn.Module) -> None:
             "The model and its teacher share parameters, so training one changes the other. Hand in "
             "copy.deepcopy(model) as the teacher."
         )
-
-
-def _lost(value: float) -> bool:
-    return not math.isfinite(value)

@@ -18,7 +18,8 @@ class Tuned(Record):
         steps: of the optimizer.
         losses: mean training loss of each epoch.
         held_out: loss on the data held out: before the training, then after each epoch.
-        best_epoch: after which epoch the model was best and so is left; 0: as it came.
+        best_loss: the least on that data, that of the weights that are left.
+        best_epoch: after how many epochs that was; 0: the model is left as it came.
         seconds: how long it took.
         samples: how many were trained on in one epoch; 0 where they cannot be counted.
         stopped: why it ended before the last epoch; "" where it did not.
@@ -29,16 +30,16 @@ class Tuned(Record):
     steps: int
     losses: tuple[float, ...]
     held_out: tuple[float, ...]
-    best_epoch: int
+    best_loss: float
+    best_epoch: float
     seconds: float
     samples: int = 0
     stopped: str = ""
     notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        first, best = self.held_out[0], self.held_out[self.best_epoch]
         early = f", stopped: {self.stopped}" if self.stopped else ""
         return (
-            f"Tuned({self.epochs:g} epochs, held-out loss {first:.3g} to {best:.3g} after epoch {self.best_epoch}, "
-            f"{self.seconds:.1f} s{early})"
+            f"Tuned({self.epochs:g} epochs, held-out loss {self.held_out[0]:.3g} to {self.best_loss:.3g} after epoch "
+            f"{self.best_epoch:g}, {self.seconds:.1f} s{early})"
         )

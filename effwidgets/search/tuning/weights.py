@@ -63,7 +63,9 @@ class Average:
     """A running mean of the parameters (Polyak and Juditsky 1992, doi:10.1137/0330046), with weights that fall off."""
 
     def __init__(self, model: nn.Module, decay: float) -> None:
-        self._kept = [(parameter, parameter.detach().clone()) for parameter in model.parameters() if parameter.requires_grad]
+        self._kept = [
+            (parameter, parameter.detach().clone()) for parameter in model.parameters() if parameter.requires_grad
+        ]
         self._decay, self._steps = decay, 0
 
     @torch.no_grad()

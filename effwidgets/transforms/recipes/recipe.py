@@ -27,7 +27,7 @@ from effwidgets.transforms.base import TRANSFORMS
 from effwidgets.transforms.recipes.architecture import Line, architecture_of, difference, fingerprint
 from effwidgets.transforms.recipes.tensors import read_tensors, write_tensors
 
-__all__ = ["SCHEMA", "Build", "Recipe", "folder_of", "load", "read_recipe", "save"]
+__all__ = ["SCHEMA", "Build", "Recipe", "folder_of", "load", "read_recipe", "recipe_text", "save"]
 
 SCHEMA = 1
 """Grows when an older effwidgets could not read what is written."""
@@ -83,7 +83,7 @@ def save(applied: Applied, path: str | Path) -> Path:
     if not isinstance(applied, Applied):
         raise InputError(f"{type(applied).__name__} came; what apply() returned was expected: save(apply(...), path).")
     target = folder_of(path)
-    text = json.dumps(_to_json(applied), indent=1, allow_nan=False) + "\n"
+    text = recipe_text(applied)
     try:
         _write(applied.model, text, target)
     except OSError as error:
@@ -92,6 +92,11 @@ def save(applied: Applied, path: str | Path) -> Path:
             "make room."
         ) from error
     return target
+
+
+def recipe_text(applied: Applied) -> str:
+    """Return what ``recipe.json`` says of an edited model: how it is made, without its numbers."""
+    return json.dumps(_to_json(applied), indent=1, allow_nan=False) + "\n"
 
 
 def folder_of(path: str | Path) -> Path:

@@ -12,7 +12,7 @@ from effwidgets.errors import RecipeError
 from effwidgets.transforms.recipes.packed_state import dense_state, repack
 from effwidgets.units import shape_text
 
-__all__ = ["read_tensors", "write_tensors"]
+__all__ = ["fill_tensors", "read_tensors", "tensors_of", "write_tensors"]
 
 _TIED = "tied"
 
@@ -26,6 +26,28 @@ def write_tensors(model: nn.Module, path: Path) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
+    tensors, tied = _gathered(model)
+    try:
+        save_file(tensors, path, metadata={_TIED: json.dumps(tied)})
+    except SafetensorError as error:  # a full disk, for one
+        raise RecipeError(f"{path.name} could not be written: {error}. Nothing was replaced.") from error
+
+
+def tensors_of(model: nn.Module) -> bytes:
+    """Return what `write_tensors` writes.
+
+    Raises:
+        RecipeError: the state of a module holds something else than dense tensors.
+
+    >>> fill_tensors(nn.Linear(2, 1), tensors_of(nn.Linear(2, 1)))
+    """
+    from safetensors.torch import save
+
+    tensors, tied = _gathered(model)
+    return save(tensors, metadata={_TIED: json.dumps(tied)})
+
+
+def _gathered(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
     once: dict[tuple[object, ...], str] = {}
     tensors: dict[str, Tensor] = {}
     tied: dict[str, str] = {}
@@ -39,10 +61,7 @@ def write_tensors(model: nn.Module, path: Path) -> None:
             tied[name] = first
         else:
             tensors[name] = value.detach().cpu().contiguous().clone()  # clone: views of one storage are written apart
-    try:
-        save_file(tensors, path, metadata={_TIED: json.dumps(tied)})
-    except SafetensorError as error:  # a full disk, for one
-        raise RecipeError(f"{path.name} could not be written: {error}. Nothing was replaced.") from error
+    return tensors, tied
 
 
 def read_tensors(model: nn.Module, path: Path) -> None:
@@ -51,12 +70,34 @@ def read_tensors(model: nn.Module, path: Path) -> None:
     Raises:
         RecipeError: the file is missing or damaged, or its names or shapes are not those of the model.
     """
-    tensors = _read(path)
+    _fill(model, _read(path), path.name)
+
+
+def fill_tensors(model: nn.Module, data: bytes) -> None:
+    """Fill ``model``, in place, with what `tensors_of` returned; see `read_tensors`.
+
+    Raises:
+        RecipeError: damaged, or its names or shapes are not those of the model.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        tensors = load(data)
+        size = int.from_bytes(data[:8], "little")
+        tied = json.loads(json.loads(data[8 : 8 + size]).get("__metadata__", {}).get(_TIED, "{}"))
+        whole = {**tensors, **{name: tensors[first] for name, first in tied.items()}}
+    except (SafetensorError, ValueError, KeyError, AttributeError) as error:
+        raise RecipeError(f"The trained state cannot be read: {error}. It is damaged.") from error
+    _fill(model, whole, "The trained state")
+
+
+def _fill(model: nn.Module, tensors: dict[str, Tensor], where: str) -> None:
     held = {name: value for name, value in dense_state(model).items() if isinstance(value, Tensor)}
     odd = sorted(set(held) ^ set(tensors))
     if odd:
         side = "the model has no such tensor" if odd[0] in tensors else "the file does not hold it"
-        raise RecipeError(f"{path.name} does not fit the rebuilt model: {odd[0]}: {side}.")
+        raise RecipeError(f"{where} does not fit the rebuilt model: {odd[0]}: {side}.")
     with torch.no_grad():
         for name, target in held.items():
             source = tensors[name]
@@ -64,7 +105,7 @@ def read_tensors(model: nn.Module, path: Path) -> None:
                 shapes = (
                     f"{shape_text(tuple(source.shape))} in the file, {shape_text(tuple(target.shape))} in the model"
                 )
-                raise RecipeError(f"{path.name} does not fit the rebuilt model: {name} is {shapes}.")
+                raise RecipeError(f"{where} does not fit the rebuilt model: {name} is {shapes}.")
             if target.is_meta:
                 raise RecipeError(f"build() made {name} on the meta device; make the model on a real one.")
             if target.dtype == source.dtype:

@@ -62,6 +62,7 @@ export function goalTitle(goal: string): { short: string; long: string } {
     macs: { short: "FLOPs", long: "To make it do less work" },
     saved_bytes: { short: "Training memory", long: "To train it in less memory" },
     inference_peak_bytes: { short: "Peak memory", long: "To run it in less memory" },
+    download_bytes: { short: "Download", long: "To make it a smaller download" },
     output_bytes: { short: "Activations", long: "To make its activations smaller" },
     moved_bytes: { short: "Traffic", long: "To move fewer bytes" },
   };

@@ -16,6 +16,7 @@ import {
 } from "./guard.js";
 import {
   type CandidateRow,
+  type ClimbRow,
   type Columns,
   type DiffRow,
   type LayersPayload,
@@ -115,8 +116,12 @@ const isSuggestion = objectOf<SuggestionRow>({
   macs: isNumber,
   param_bytes: isNumber,
   inference_peak_bytes: maybe(isNumber),
+  latency: maybe(isNumber),
+  latency_error: maybe(isNumber),
   error: maybe(isNumber),
   risk: isNumber,
+  score: maybe(isNumber),
+  clashes: numbers,
 });
 
 const isPreview = objectOf<Preview>({
@@ -154,6 +159,8 @@ const SUGGESTIONS: Fields<SuggestionsPayload> = {
   status: isStatus,
 };
 
+const isClimb = objectOf<ClimbRow>({ rung: isText, score: maybe(isNumber), seconds: isNumber });
+
 const isCandidate = objectOf<CandidateRow>({
   number: isNumber,
   label: isText,
@@ -162,6 +169,10 @@ const isCandidate = objectOf<CandidateRow>({
   rung: isText,
   parent: maybe(isNumber),
   values: mapOf(maybe(isNumber)),
+  errors: mapOf(isNumber),
+  climbed: listOf(isClimb),
+  source: isText,
+  seed: isNumber,
   steps: listOf(isStep),
   diff: listOf(isDiff),
   note: isText,
@@ -188,6 +199,10 @@ const PARETO: Fields<ParetoPayload> = {
   hypervolume: mapOf(maybe(isNumber)),
   knee: mapOf(maybe(isNumber)),
   applied: maybe(isNumber),
+  objectives: texts,
+  budgets: mapOf(isNumber),
+  volumes: numbers,
+  contributions: mapOf(isNumber),
 };
 
 /** Either a payload that can be drawn, or a sentence about what is wrong with it. */

@@ -109,8 +109,16 @@ export interface SuggestionRow {
   macs: number;
   param_bytes: number;
   inference_peak_bytes: number | null;
+  /** Measured change of the time of a forward, as a share of it: below 0 is faster. */
+  latency: number | null;
+  /** Half-width of its 95% interval, a share too. */
+  latency_error: number | null;
   error: number | null;
   risk: number;
+  /** Of `evaluate` after it, repaired; null where nobody asked. */
+  score: number | null;
+  /** Indices of those that cannot be taken with it. */
+  clashes: number[];
 }
 
 /** A place where nothing is offered. */
@@ -159,6 +167,13 @@ export interface SuggestionsPayload {
   status: Status;
 }
 
+/** What a candidate scored at another rung; `score` is null where it failed there. */
+export interface ClimbRow {
+  rung: string;
+  score: number | null;
+  seconds: number;
+}
+
 /** One mark of the Pareto view. */
 export interface CandidateRow {
   number: number;
@@ -168,6 +183,11 @@ export interface CandidateRow {
   rung: string;
   parent: number | null;
   values: Record<string, number | null>;
+  /** Half-widths of what was measured with an error, by the keys of `values`. */
+  errors: Record<string, number>;
+  climbed: ClimbRow[];
+  source: string;
+  seed: number;
   steps: StepRow[];
   diff: DiffRow[];
   note: string;
@@ -195,6 +215,12 @@ export interface ParetoPayload {
   hypervolume: Record<string, number | null>;
   knee: Record<string, number | null>;
   applied: number | null;
+  objectives: string[];
+  /** The most that the search wants a cost to be, by its key. */
+  budgets: Record<string, number>;
+  /** Hypervolume along the default axis over the search. */
+  volumes: number[];
+  contributions: Record<string, number>;
 }
 
 export type Payload = LayersPayload | SuggestionsPayload | ParetoPayload;

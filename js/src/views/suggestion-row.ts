@@ -13,7 +13,7 @@ export interface Tick {
 
 /** Titles of the number columns, in the order of the cells. */
 export function headings(work: Work): HTMLElement {
-  const titles = ["Params", work === "flops" ? "FLOPs" : "MACs", "Peak", "Output error", "Risk"];
+  const titles = ["Params", work === "flops" ? "FLOPs" : "MACs", "Peak", "Time", "Output error", "Risk"];
   const cells = titles.map((title) => html("span", { class: cellClass(title) }, title));
   return html(
     "div",
@@ -63,6 +63,7 @@ function numbers(row: SuggestionRow, totals: Totals, work: Work): HTMLElement[] 
     peak === null || totals.inference_peak_bytes === null
       ? cell("Peak", html("span", { class: "effdl-muted" }, "–"))
       : change("Peak", peak, totals.inference_peak_bytes, bytesText),
+    time(row),
     cell(
       "Output error",
       row.error === null
@@ -75,6 +76,21 @@ function numbers(row: SuggestionRow, totals: Totals, work: Work): HTMLElement[] 
     ),
     cell("Risk", riskPips(row.risk)),
   ];
+}
+
+/** The measured change of the time, with its sign and how far it may be off. */
+function time(row: SuggestionRow): HTMLElement {
+  if (row.latency === null) return cell("Time", html("span", { class: "effdl-muted" }, "–"));
+  const error = row.latency_error ?? 0;
+  const sure = Math.abs(row.latency) > error;
+  const tone = sure && row.latency < 0 ? "effdl-good" : sure && row.latency > 0 ? "effdl-bad" : "effdl-muted";
+  const title = "Change of the time of a forward, from the piece that it changes, measured on this machine";
+  return cell(
+    "Time",
+    html("span", { class: tone, title }, percentText(row.latency)),
+    " ",
+    html("small", { class: "effdl-muted" }, `± ${shareText(error)}`),
+  );
 }
 
 function cellClass(title: string): string {

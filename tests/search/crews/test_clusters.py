@@ -56,7 +56,7 @@ def test_an_order_that_kills_every_worker_it_meets_fails_and_the_next_is_done(da
     crew.submit(order(0)).result(LIMIT_S)
     candidate = crew.submit(order(1, "die")).result(LIMIT_S).candidate
     assert candidate.state == "failed"
-    assert "worker was lost" in candidate.note
+    assert "orker was lost" in candidate.note
     assert crew.submit(order(2)).result(LIMIT_S).candidate.state == "done"
     crew.close()
 

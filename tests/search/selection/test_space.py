@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as tries
 from hypothesis import strategies as st
 
@@ -25,7 +25,12 @@ def test_nothing_chosen_is_the_plan_without_steps(space):
 
 
 def test_every_plan_can_be_done_as_it_stands_and_comes_back_as_its_numbers(space, known):
-    @tries(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @tries(
+        max_examples=15,
+        deadline=None,
+        phases=(Phase.generate,),
+        suppress_health_check=[HealthCheck.function_scoped_fixture],
+    )
     @given(st.fixed_dictionaries({name: st.integers(0, space.choices(name) - 1) for name in space.names}))
     def check(params):
         plan = space.plan(params)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import itertools
 import math
 
 import pytest
@@ -14,6 +15,7 @@ from effwidgets.errors import Cancelled, InputError, ModelError, SearchError, Un
 from effwidgets.records import Plan, Sensitivity
 from effwidgets.search.sensitivity.measure import sensitivity
 from effwidgets.search.sensitivity.options import SensitivityOptions
+from effwidgets.testing.zoo import specimen
 from effwidgets.transforms.apply import apply
 from tests.search.conftest import fingerprint, same
 
@@ -63,6 +65,20 @@ def test_it_holds_with_convolutions_batch_norm_and_residuals(convolutional, pict
     assert {point.step.transform for point in found.points} >= {"channel_prune", "spatial_svd"}
     for point in found.points:
         assert point.divergence == pytest.approx(truth[point.step], rel=1e-3, abs=1e-7)
+
+
+@pytest.mark.parametrize("name", ["vit", "transformer_encoder", "gpt", "lstm", "dense_concat"])
+def test_every_place_of_a_model_of_the_zoo_is_measured(name):
+    one = specimen(name)
+    model = one.build()
+    before = fingerprint(model)
+    call = one.inputs()
+    found = sensitivity(model, call, options=SensitivityOptions(calibration=call, levels=1))
+    assert found.complete
+    assert found.points
+    assert [point.note for point in found.points if point.note] == []
+    assert all(point.divergence >= 0 for point in found.points)
+    assert same(before, fingerprint(model))
 
 
 def test_a_setting_that_removes_nothing_does_not_diverge(x):
@@ -156,7 +172,7 @@ def test_check_is_asked_while_a_fit_and_a_repair_run(model, x, quick):
     asked, starts = [], []
     options = dataclasses.replace(quick, progress=lambda progress: starts.append((progress.done, len(asked))))
     sensitivity(model, x[:1], options=options, check=lambda: asked.append(1))
-    gaps = [later - sooner for (_, sooner), (_, later) in zip(starts, starts[1:], strict=False)]
+    gaps = [later - sooner for (_, sooner), (_, later) in itertools.pairwise(starts)]
     assert min(gaps) >= 4  # before, after, the fit's own, the held-out part
 
 

@@ -8,7 +8,7 @@ import random
 import threading
 from dataclasses import dataclass
 
-import numpy
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -54,14 +54,19 @@ def equal(one, other):
     return all(torch.equal(one[name], other[name]) for name in one)
 
 
+def softmax(row):
+    powers = np.exp(row - row.max())
+    return powers / powers.sum()
+
+
 def kullback(teacher, model, x):
     """The mean divergence of the softmax, in double precision and term by term."""
     with torch.no_grad():
         his, mine = (part.eval()(x).double().numpy() for part in (teacher, model))
     total = 0.0
     for p, q in zip(his, mine, strict=True):
-        p, q = (numpy.exp(row - row.max()) / numpy.exp(row - row.max()).sum() for row in (p, q))
-        total += sum(a * numpy.log(a / b) for a, b in zip(p, q, strict=True))
+        pairs = zip(softmax(p), softmax(q), strict=True)
+        total += sum(a * np.log(a / b) for a, b in pairs)
     return total / len(x)
 
 
@@ -71,6 +76,11 @@ class Named(Dataset):
 
     def __getitem__(self, place):
         return X[place], Y[place]
+
+
+class Pairs:
+    def __iter__(self):
+        return iter(zip(X.split(16), Y.split(16), strict=True))
 
 
 FORMS = {
@@ -86,13 +96,8 @@ FORMS = {
     "a data set": Named,
     "a loader": lambda: DataLoader(TensorDataset(X, Y), batch_size=16, shuffle=True),
     "a loader in order": lambda: DataLoader(TensorDataset(X, Y), batch_size=16),
-    "a loader of its own kind": lambda: Loader(),
+    "a loader of its own kind": Pairs,
 }
-
-
-class Loader:
-    def __iter__(self):
-        return iter(zip(X.split(16), Y.split(16), strict=True))
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -116,7 +121,8 @@ def test_labels_help_where_there_is_a_loss_for_them():
         options = dataclasses.replace(TRY, alpha=alpha, lr=0.05)
         distill((X, Y), epochs=6, loss=CROSS_ENTROPY, validation=(X, Y), options=options)(student, wrong)
     right = [float((student.eval()(X).argmax(1) == Y).float().mean()) for student in students]
-    assert right[0] > 0.9 > 0.6 > right[1]
+    assert right[0] > 0.9
+    assert right[1] < 0.6
 
 
 def test_a_regression_comes_nearer_to_the_values_of_the_teacher():
@@ -155,9 +161,9 @@ def test_random_states_are_left_alone_that_of_the_loader_too():
     own = torch.Generator().manual_seed(1)
     loader = DataLoader(TensorDataset(X, Y), batch_size=16, shuffle=True, generator=own)
     teacher = net(dropout=0.3)
-    before = torch.get_rng_state(), own.get_state(), random.getstate(), numpy.random.get_state()[1].tolist()  # noqa: NPY002
+    before = torch.get_rng_state(), own.get_state(), random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
     distill(loader, options=TRY)(worse(teacher), teacher)
-    after = torch.get_rng_state(), own.get_state(), random.getstate(), numpy.random.get_state()[1].tolist()  # noqa: NPY002
+    after = torch.get_rng_state(), own.get_state(), random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
     assert torch.equal(before[0], after[0])
     assert torch.equal(before[1], after[1])
     assert before[2:] == after[2:]
@@ -195,7 +201,7 @@ def test_the_teacher_and_the_flags_of_both_are_left_as_they_were():
 
 def test_frozen_parameters_and_pruned_weights_stay_as_they_are():
     teacher, student = net(), worse(net())
-    student[0].bias.requires_grad_(False)  # noqa: FBT003
+    student[0].bias.requires_grad_(False)
     with torch.no_grad():
         student[0].weight[:, ::2] = 0
     frozen = student[0].bias.clone()
@@ -233,7 +239,7 @@ def test_a_loss_that_is_no_longer_finite_stops_and_leaves_the_best_weights():
     teacher, student = net(), worse(net(), by=0.2)
     tuned = distill((X, Y), epochs=9, loss=Breaking(10), options=TRY).trained(student, teacher)
     assert "nan at step" in tuned.stopped
-    assert tuned.best_epoch == 1
+    assert 0 < tuned.best_epoch <= 10 / 7 + 0.001  # ten good steps of seven an epoch
     assert all(bool(tensor.isfinite().all()) for tensor in student.state_dict().values())
 
 
@@ -253,7 +259,7 @@ def test_it_is_judged_by_the_validation_data_where_these_are_given():
     tuned = distill(X, validation=new, options=options).trained(student, teacher)
     assert tuned.samples == len(X), "nothing is held out of the training data then"
     assert tuned.held_out[0] == pytest.approx(expected, rel=1e-4)  # float32 beside double
-    assert tuned.held_out[tuned.best_epoch] == pytest.approx(kullback(teacher, student, new), rel=1e-4)
+    assert tuned.best_loss == pytest.approx(kullback(teacher, student, new), rel=1e-4)
 
 
 def test_a_hook_stops_it_within_one_forward():
@@ -328,7 +334,10 @@ class Rich(nn.Module):
 @pytest.mark.parametrize("kind", [Answer, dict])
 def test_of_an_answer_with_logits_only_these_are_compared(kind):
     teacher, student = Rich(net(), kind), Rich(worse(net()), kind)
-    batches = [{"input_ids": x, "attention_mask": torch.ones(len(x)), "labels": y} for x, y in zip(X.split(16), Y.split(16), strict=True)]
+    batches = [
+        {"input_ids": x, "attention_mask": torch.ones(len(x)), "labels": y}
+        for x, y in zip(X.split(16), Y.split(16), strict=True)
+    ]
     tuned = distill(batches, loss=CROSS_ENTROPY, options=TRY).trained(student, teacher)
     assert tuned.held_out[-1] < 0.9 * tuned.held_out[0]
 
@@ -386,7 +395,7 @@ def test_a_running_mean_of_the_weights_is_kept_in_their_place(decay):
     teacher, student = net(), worse(net())
     options = dataclasses.replace(TRY, average=decay, held_out=0.0)
     tuned = distill(X, options=options).trained(student, teacher)
-    assert tuned.held_out[tuned.best_epoch] < tuned.held_out[0]
+    assert tuned.best_loss < tuned.held_out[0]
     plain = worse(net())
     distill(X, options=dataclasses.replace(options, average=0.0))(plain, teacher)
     assert not torch.equal(plain[0].weight, student[0].weight)
@@ -441,9 +450,10 @@ def test_data_that_cannot_be_trained_on_are_named(data, message):
 
 
 def test_labels_that_the_loss_does_not_take_are_named():
+    options = dataclasses.replace(TRY, batch_size=24, held_out=0.0)
+    train = distill((X, torch.zeros(120, 5)), loss=CROSS_ENTROPY, options=options)
     with pytest.raises(InputError, match=r"loss failed with .*answer of shape \(24, 3\) and labels of shape \(24, 5\)"):
-        options = dataclasses.replace(TRY, batch_size=24, held_out=0.0)
-        distill((X, torch.zeros(120, 5)), loss=CROSS_ENTROPY, options=options)(worse(net()), net())
+        train(worse(net()), net())
     with pytest.raises(InputError, match=r"loss returned shape \(\d+,\)"):
         distill((X, Y), loss=lambda answer, _: answer.sum(1), options=TRY)(worse(net()), net())
 
@@ -457,7 +467,7 @@ def test_a_teacher_that_is_the_student_is_refused():
 
 
 def test_a_model_with_nothing_to_train_is_refused():
-    for model in (net().requires_grad_(False), nn.Identity()):  # noqa: FBT003
+    for model in (net().requires_grad_(False), nn.Identity()):
         with pytest.raises(InputError, match="nothing to train"):
             distill(X)(model, net())
 
@@ -509,7 +519,9 @@ def test_what_distill_is_given_is_looked_at_at_once(given, message):
 
 def test_it_travels_to_another_process():
     cloudpickle = pytest.importorskip("cloudpickle")
-    sent = distill((X, Y), epochs=2, loss=lambda answer, labels: CROSS_ENTROPY(answer, labels), options=TRY).with_seed(4)
+    sent = distill(
+        (X, Y), epochs=2, loss=lambda answer, labels: 2 * CROSS_ENTROPY(answer, labels), options=TRY
+    ).with_seed(4)
     came = cloudpickle.loads(cloudpickle.dumps(sent))
     students = [worse(net()), worse(net())]
     for found, student in zip((sent, came), students, strict=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import numpy
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -23,7 +23,7 @@ def labels(*shape, below=3):
 
 
 def softmax(row, temperature):
-    powers = numpy.exp((row - row.max()) / temperature)
+    powers = np.exp((row - row.max()) / temperature)
     return powers / powers.sum()
 
 
@@ -33,7 +33,7 @@ def test_the_divergence_is_that_of_hinton_term_by_term(temperature):
     found = divergence(mine, his, 1, temperature)
     for row, (a, b) in enumerate(zip(mine.double().numpy(), his.double().numpy(), strict=True)):
         q, p = softmax(a, temperature), softmax(b, temperature)
-        expected = temperature**2 * sum(p * (numpy.log(p) - numpy.log(q)))
+        expected = temperature**2 * sum(p * (np.log(p) - np.log(q)))
         assert float(found[row]) == pytest.approx(expected, rel=1e-4)  # float32: a sum of five terms
 
 

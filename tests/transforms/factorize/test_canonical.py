@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from effwidgets.transforms.factorize import canonical
 from effwidgets.transforms.factorize.canonical import cp_factors, cp_product, depthwise_factors, depthwise_product
 
 
@@ -50,3 +51,17 @@ def test_no_one_elses_random_numbers_are_drawn():
 def test_a_weight_of_zeros_gives_finite_factors():
     zeros = torch.zeros(6, 5, 3, 3)
     assert all(bool(part.isfinite().all()) for part in (*cp_factors(zeros, 4), *depthwise_factors(zeros, 2)))
+
+
+@pytest.mark.parametrize("sweeps", [1, 4])
+def test_sweeps_that_made_it_worse_are_left_out_and_the_error_is_that_of_what_is_returned(monkeypatch, sweeps):
+    # A ridge this strong pulls every answer towards zero: from a good start a sweep can only lose.
+    monkeypatch.setattr(canonical, "_RIDGE", 0.3)
+    for seed in range(6):
+        whole = random(6, 5, 3, 3, seed=seed).double()
+        norm = float(whole.square().sum())
+        for rank in (3, 9):
+            start = canonical._placed(whole, rank)
+            error, lines = canonical._alternated(whole, start, sweeps)
+            assert error == canonical._error(whole, lines, norm)
+            assert error <= canonical._error(whole, start, norm)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 
 import pytest
@@ -289,3 +290,12 @@ def test_inputs_that_say_nothing_leave_a_note_that_nothing_was_whitened():
     spoiled[3] = torch.nan  # one row of many
     made = apply(model, plan, torch.ones(1, 16), calibration=spoiled, repair=False)
     assert made.edits[0].notes == ("whitened by 63 rows of calibration inputs",)
+
+
+def test_an_unknown_kind_of_data_is_refused_before_anything_is_built():
+    model = nn.Sequential(nn.Linear(16, 16))
+    known = profile(model, torch.ones(1, 16))
+    odd = Step(transform="low_rank", layers=("0",), settings=settings(rank=2, data="foo"))
+    for ask in (lambda: LOW_RANK.estimate(known, odd), lambda: LOW_RANK.rewrite(copy.deepcopy(model), odd, known)):
+        with pytest.raises(TransformError, match="data is 'foo'; 'plain' or 'whitened' was expected"):
+            ask()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+import effwidgets as eff
 from effwidgets.errors import InputError, UnknownNameError
 from effwidgets.transforms.apply import apply
 from effwidgets.transforms.formats.allocation import ALLOCATIONS, erk_zeros, lamp_zeros, sparsity_plan, uniform_zeros
+from effwidgets.transforms.formats.unstructured import UNSTRUCTURED
 
 
 def _weights(seed: int) -> dict[str, torch.Tensor]:
@@ -88,3 +92,17 @@ def test_what_is_asked_wrongly_is_answered_with_what_there_is() -> None:
         sparsity_plan(model, x, 0.5, layers=["fc"])
     with pytest.raises(InputError, match="no layer"):
         sparsity_plan(nn.Sequential(nn.ReLU()), x, 0.5)
+
+
+def test_a_layer_that_was_asked_for_and_cannot_be_made_sparse_is_refused_with_its_reason() -> None:
+    model, x = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.BatchNorm1d(4), nn.Linear(4, 4)), torch.ones(2, 4)
+    with pytest.raises(InputError, match="1 cannot be made sparse: it is a ReLU, which holds no matrix"):
+        sparsity_plan(model, x, 0.5, layers=["0", "1"])
+    plan = sparsity_plan(model, x, 0.5, layers=["3", "0"])
+    assert {step.layers[0] for step in plan} == {"0", "3"}
+    skipped = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(4, 4)), nn.Linear(4, 4))
+    skips = [found for found in UNSTRUCTURED.sites(eff.profile(skipped, x)) if isinstance(found, eff.Skip)]
+    assert skips
+    for skip in skips:
+        with pytest.raises(InputError, match=re.escape(f"{skip.layers[0]} cannot be made sparse: {skip.reason}")):
+            sparsity_plan(skipped, x, 0.5, layers=["1", skip.layers[0]])

@@ -123,3 +123,26 @@ def test_the_real_machine_answers_with_a_record_and_leaves_the_model_alone():
     assert isinstance(choice, WidthChoice)
     assert choice.threads == torch.get_num_threads()
     assert all(time.median_s > 0 and time.repeats >= 9 for time in choice.times)
+
+
+def test_what_was_measured_is_measured_again_only_where_longer_is_asked_for(machine, monkeypatch):
+    machine(lambda width: width)
+    asked, put = [], widths.times_of
+
+    def counted(works, clock, *, seconds):
+        asked.append(seconds)
+        return put(works, clock)
+
+    monkeypatch.setattr(widths, "times_of", counted)
+    net = model()
+    for seconds in (0.1, 0.1, 0.05, 0.3, 0.3, 0.1):
+        measured_width(net, X, step(33), options=WidthOptions(seconds=seconds))
+    assert asked == [0.1, 0.3]
+
+
+def test_only_the_last_of_what_was_measured_is_remembered(machine, monkeypatch):
+    machine(lambda width: width)
+    monkeypatch.setattr(widths, "_MOST", 3)
+    for channels in (20, 24, 28, 32, 36, 40):
+        measured_width(model(), X, step(channels), options=FAST)
+    assert len(widths._CACHE) == 3
