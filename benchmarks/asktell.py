@@ -2,8 +2,8 @@
 
 Ours is `Study` as `explore` makes it, with its archive, fronts, store and threads; only its crew is one that answers at
 once, with costs and a score worked out from the plan. The peer asks and tells as many trials of the same parameters,
-values and seed, in Optuna's own storage: in memory, or a journal file where ours keeps a folder. Rounds take turns; what
-counts is the median ratio of wall times.
+values and seed, in Optuna's own storage: in memory, or a journal file where ours keeps a folder. Rounds take turns;
+what counts is the median ratio of wall times.
 
 A space of eight linear layers with five settings each. TPE is what a search takes by itself; NSGA-II and random draw a
 trial in a fifth of a millisecond, so beside them every record shows.
@@ -71,7 +71,11 @@ def values(ranks: list[int]) -> tuple[float, float]:
 
 
 def ranks_of(plan: Plan) -> list[int]:
-    held = {step.layers[0]: int(dict(step.settings)["rank"]) for step in plan}  # type: ignore[call-overload]  # whole
+    held: dict[str, int] = {}
+    for step in plan:
+        rank = dict(step.settings)["rank"]
+        assert isinstance(rank, int)
+        held[step.layers[0]] = rank
     return [held.get(str(layer), WIDTH) for layer in range(LAYERS)]
 
 
@@ -81,6 +85,7 @@ class AtOnce:
     slots = 1
 
     def submit(self, order: Order) -> Future[Made]:
+        """Answer."""
         score, macs = values(ranks_of(order.plan))
         candidate = Candidate(
             number=order.number,

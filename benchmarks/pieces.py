@@ -9,6 +9,7 @@ Claim: at least 8 of 10 within 15% of the truth.
 
 from __future__ import annotations
 
+import os
 import random
 import statistics
 import sys
@@ -16,7 +17,6 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,6 @@ from effwidgets import Plan, Profile, ProfileOptions, profile
 from effwidgets.errors import EffError
 from effwidgets.profiling.calls import Call
 from effwidgets.search.advice.places import places_of, step_at
-from effwidgets.search.clocks.memo import Memo
 from effwidgets.search.clocks.pieces import Pieces
 from effwidgets.testing.zoo import resnet18
 from effwidgets.transforms.apply import apply
@@ -47,6 +46,7 @@ class Digits(nn.Module):
         self.head = nn.Linear(32, 10)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return one score for each digit."""
         x = torch.relu(self.norm(self.stem(x)))
         x = x + self.two(torch.relu(self.one(x)))
         answer: Tensor = self.head(torch.relu(x).mean((2, 3)))
@@ -105,15 +105,16 @@ def in_turn(dense: nn.Module, made: nn.Module, x: Tensor) -> tuple[float, float]
 def main() -> None:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    dice, good, number = random.Random(int(sys.argv[1]) if len(sys.argv) > 1 else 0), 0, 0
+    dice = random.Random(int(sys.argv[1]) if len(sys.argv) > 1 else 0)  # noqa: S311  plans, no secrets
+    good = number = 0
     print("Ten random plans: time told from pieces, and the truth; shares of the dense model's time")
     for name, model, x, count in models():
         model.eval()
         call = Call((x,))
         known = profile(model, call, options=ProfileOptions(second_opinion=True, seams=True))
-        pieces = Pieces(model, call, known)
         with tempfile.TemporaryDirectory() as folder:
-            pieces._memo = Memo(Path(folder))  # nothing remembered from elsewhere
+            os.environ["EFFWIDGETS_CACHE"] = folder  # nothing remembered from elsewhere
+            pieces = Pieces(model, call, known)
             for _ in range(count):
                 plan = drawn_plan(known, dice)
                 start = time.perf_counter()

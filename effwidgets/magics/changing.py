@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from effwidgets.errors import InputError
 from effwidgets.magics.scope import Scope
+from effwidgets.magics.searching import SEARCHING
 from effwidgets.magics.word import Word, names_in
 from effwidgets.records import Plan, Suggestions
 from effwidgets.session import (
@@ -29,7 +30,16 @@ __all__ = ["CHANGING"]
 def _suggest(args: Namespace, scope: Scope) -> Suggestions:
     calibration = scope.maybe(args.calibration)
     model, inputs = scope.model(args.model), scope.inputs(args.inputs)
-    return suggest(model, inputs, goal=args.goal, budget=args.budget, calibration=calibration)
+    budget = dict(_limit(pair) for pair in args.budget.split(",")) if "=" in (args.budget or "") else args.budget
+    evaluate = scope.maybe(args.evaluate)
+    return suggest(model, inputs, goal=args.goal, budget=budget, calibration=calibration, evaluate=evaluate)
+
+
+def _limit(pair: str) -> tuple[str, str]:
+    axis, _, amount = pair.partition("=")
+    if not axis.strip() or not amount.strip():
+        raise InputError(f"{pair!r} is no budget; 40%, 1.2M, or by cost macs=50%,params=1.2M was expected.")
+    return axis.strip(), amount.strip()
 
 
 def _preview(args: Namespace, scope: Scope) -> Any:
@@ -90,25 +100,6 @@ def _diff(args: Namespace, scope: Scope) -> Any:
     return diff(scope.value(args.before), scope.maybe(args.after))
 
 
-def _explore(args: Namespace, scope: Scope) -> Any:
-    from effwidgets.search import SearchOptions
-    from effwidgets.session import explore
-
-    options = SearchOptions(calibration=scope.maybe(args.calibration))
-    study = explore(
-        scope.model(args.model), scope.inputs(args.inputs), evaluate=scope.value(args.evaluate), options=options
-    )
-    study.start()
-    return study
-
-
-def _pareto(args: Namespace, scope: Scope) -> Any:
-    study = session_of(scope.model(args.model)).study
-    if study is None:
-        raise InputError("There is no search of this model yet. Start one: %effdl explore MODEL INPUTS --evaluate F.")
-    return study
-
-
 def _save(args: Namespace, scope: Scope) -> Any:
     return save(scope.value(args.applied), args.path)
 
@@ -132,11 +123,14 @@ def _report(args: Namespace, scope: Scope) -> Any:
 
 
 CHANGING: Final = (
-    Word("suggest", "Rank what could be factored, pruned or narrowed.", _suggest)
+    Word("suggest", "Rank what could be done, with what each step saves and its measured time.", _suggest)
     .takes_call()
-    .takes("--goal", default="macs", help="what to save: macs, params, param_bytes, inference_peak_bytes")
-    .takes("--budget", help="what the goal may be afterwards, such as 40%%, 1.2M or 3.5MB")
-    .takes_calibration(),
+    .takes(
+        "--goal", default="macs", help="what to save: macs, params, bytes, peak_bytes, saved_bytes, download, latency"
+    )
+    .takes("--budget", help="what the goal may be afterwards, such as 40%%, 1.2M or 3.5MB; or macs=50%%,params=1.2M")
+    .takes_calibration()
+    .takes("--evaluate", metavar="F", help="a function that scores a model: each step is then scored alone"),
     Word("preview", "Show what suggestions or a plan would change, without building anything.", _preview)
     .takes_model()
     .takes_choice(),
@@ -157,11 +151,7 @@ CHANGING: Final = (
     Word("diff", "Show which modules went and which came.", _diff)
     .takes("before", help="a variable that holds a model, or what apply returned")
     .takes("after", nargs="?", help="another one; left out: what was applied to it last"),
-    Word("explore", "Search the Pareto front; shows the live view at once.", _explore)
-    .takes_call()
-    .takes("--evaluate", required=True, metavar="F", help="a function that scores a model")
-    .takes_calibration(),
-    Word("pareto", "Show the search begun last.", _pareto).takes_model(),
+    *SEARCHING,
     Word("save", "Save what was applied: a recipe in JSON, tensors in safetensors.", _save)
     .takes("applied", help="a variable that holds what apply returned")
     .takes("path", help="a folder"),

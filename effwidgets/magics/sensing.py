@@ -67,8 +67,8 @@ SENSING: Final = (
     .takes("--family", metavar="A,B", help="kinds of techniques, such as prune,factorize; left out: all")
     .takes("--technique", metavar="A,B", help="names of techniques, such as low_rank,int8; left out: those advised")
     .takes_layers()
-    .takes("--levels", type=int, default=5, help="settings at each place")
-    .takes("--samples", type=int, default=192, help="calibration samples used at most; a quarter is held out")
+    .takes("--levels", type=int, default=4, help="settings at each place")
+    .takes("--samples", type=int, help="calibration samples used at most; a quarter is held out")
     .takes("--evaluate", metavar="F", help="a function that scores a model, called for each setting too")
     .takes("--better", default="higher", help="higher or lower: where its score improves")
     .takes("--path", metavar="FILE", help="keep each point here, and go on from there"),

@@ -9,7 +9,7 @@ from torch import nn
 
 from effwidgets.errors import InputError, UnknownNameError
 from effwidgets.profiling import Call
-from effwidgets.records import Command, Plain, Plan, Profile, Progress
+from effwidgets.records import Budget, Command, Plain, Plan, Profile, Progress
 from effwidgets.session.desk import Workbench
 from effwidgets.session.live import publish
 from effwidgets.transforms import Applied
@@ -23,7 +23,7 @@ __all__ = ["AT_ONCE", "Home", "act", "act_at_once"]
 AT_ONCE = frozenset({"pause", "resume", "cancel", "select", "refresh"})
 """Verbs that only set something; they overtake what is queued."""
 
-_QUEUED = ("suggest", "goal", "layers", "preview", "apply", "undo", "start")
+_QUEUED = ("suggest", "goal", "layers", "preview", "apply", "undo", "start", "budget")
 
 
 class Home(Protocol):
@@ -99,6 +99,10 @@ def act(session: Home, study: Study | None, command: Command) -> None:
             session.undo()
         case "start" if study is not None:
             study.start()
+        case "budget" if study is not None:
+            limit = args.get("limit")
+            axis = str(args.get("axis"))
+            study.set_budget(axis, None if limit is None else Budget(axis=axis, limit=float(limit)))
         case _:
             raise UnknownNameError("command", command.verb, [*_QUEUED, *sorted(AT_ONCE)])
 

@@ -26,7 +26,8 @@ from effwidgets.views.families import know
 from effwidgets.widgets.board import BOARD
 
 if TYPE_CHECKING:
-    from effwidgets.search import Study
+    from effwidgets.search import Evaluate, Study
+    from effwidgets.search.advice.suggest import Budgets
 
 __all__ = ["Session", "session_of", "sessions"]
 
@@ -126,8 +127,9 @@ class Session:
         inputs: Inputs | None = None,
         *,
         goal: str = "macs",
-        budget: float | str | None = None,
+        budget: Budgets | None = None,
         calibration: object = None,
+        evaluate: Evaluate | None = None,
     ) -> Suggestions:
         """Rank what could be done; see `effwidgets.suggest`."""
         from effwidgets.search import suggest
@@ -140,6 +142,7 @@ class Session:
             goal=goal,
             budget=budget,
             calibration=data,
+            evaluate=evaluate,
             check=self._queue.check,
             origin=self.name,
         )

@@ -21,6 +21,7 @@ from effwidgets.transforms.apply import check_plan, options_for
 
 if TYPE_CHECKING:
     from effwidgets.search import Evaluate, SearchOptions, Study
+    from effwidgets.search.advice.suggest import Budgets
 
 __all__ = ["apply", "explore", "preview", "profile", "reconcile", "report", "suggest"]
 
@@ -55,29 +56,33 @@ def profile(model: nn.Module, inputs: Inputs | None = None, *, options: ProfileO
     return session_of(model).profile(inputs, options)
 
 
-def suggest(
+def suggest(  # noqa: PLR0913  a verb of the package: all but two have a default
     model: nn.Module,
     inputs: Inputs | None = None,
     *,
     goal: str = "macs",
-    budget: float | str | None = None,
+    budget: Budgets | None = None,
     calibration: object = None,
+    evaluate: Evaluate | None = None,
 ) -> Suggestions:
-    """Rank places where the model could be factored, pruned or narrowed, with what each saves and costs.
+    """Rank what could be done to the model: each step with what it saves, its measured time, and what it costs.
 
     Args:
         model: any ``torch.nn.Module``.
         inputs: as in `profile`; left out: the call seen last.
-        goal: the cost to save: "macs", "params", "param_bytes", "inference_peak_bytes".
-        budget: what the goal may be afterwards: a share (0.4 or "40%") or an amount ("1.2M"); the suggestions that keep
-            it are `Suggestions.chosen`.
+        goal: what to save: "macs", "params", "param_bytes", "inference_peak_bytes", "saved_bytes" or
+            "training_peak_bytes" (memory of training), "download_bytes", "latency_s" (measured on this machine), or a
+            registered metric that is better when lower. Each gives another list.
+        budget: what the goal may be afterwards: a share (0.4 or "40%") or an amount ("1.2M"); or these by cost, of
+            which all are kept. The suggestions that keep it are `Suggestions.chosen`.
         calibration: real inputs, on which the change of the outputs is measured: a batch, a list of batches or a
             ``DataLoader``. Left out: those given last for this model; where there were none, ``inputs`` themselves.
+        evaluate: scores a model; then each suggestion is carried out alone, repaired and scored.
 
     Returns:
         `Suggestions`, best first, and a `Skip` with a reason for each place where nothing is offered.
     """
-    return session_of(model).suggest(inputs, goal=goal, budget=budget, calibration=calibration)
+    return session_of(model).suggest(inputs, goal=goal, budget=budget, calibration=calibration, evaluate=evaluate)
 
 
 def apply(

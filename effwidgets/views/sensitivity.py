@@ -6,7 +6,7 @@ from effwidgets.records import Sensitivity, View
 from effwidgets.views.sensitivity_figure import AXES, draw_figure
 from effwidgets.views.sensitivity_html import draw_html
 from effwidgets.views.sensitivity_map import draw_map
-from effwidgets.views.sensitivity_rows import KEPT, CurveRow, SensitivityPayload, divergence_text, kept_text, payload
+from effwidgets.views.sensitivity_rows import CurveRow, SensitivityPayload, divergence_text, kept_text, payload
 from effwidgets.views.texttable import Column, fold, plain, table
 from effwidgets.views.words import clip, score_text
 
@@ -19,7 +19,11 @@ def draw_text(found: Sensitivity) -> str:
     """Write a line for each place: the divergence with three shares of its work left, and the strongest setting."""
     data = payload(found)
     lines = [f"Sensitivity of {plain(clip(data['title']))}: {data['said']}", ""]
-    heads = [Column("Place"), Column("Technique"), *(Column(f"{kept_text(kept)} left", right=True) for kept in KEPT)]
+    heads = [
+        Column("Place"),
+        Column("Technique"),
+        *(Column(f"{kept_text(kept)} left", right=True) for kept in data["kept"]),
+    ]
     heads += [Column("Strongest", right=True), Column("gives", right=True)]
     heads += [Column(data["metric"], right=True)] if data["metric"] else []
     rows = [_row(data, row) for row in data["rows"][:_ROWS]]

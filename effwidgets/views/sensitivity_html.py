@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from effwidgets.views.page import card, esc, mark, notes, tag
 from effwidgets.views.sensitivity_rows import (
-    KEPT,
     CurvePoint,
     CurveRow,
     SensitivityPayload,
@@ -25,7 +24,7 @@ _WIDE, _HIGH = 110, 22
 
 def draw_html(data: SensitivityPayload) -> str:
     """Return a line for each place: its curve, the divergence with some of its work left, and every setting."""
-    heads = _heads(("Place", "Technique", "Curve")) + _heads([f"{kept_text(kept)} left" for kept in KEPT], "n")
+    heads = _heads(("Place", "Technique", "Curve")) + _heads([f"{kept_text(kept)} left" for kept in data["kept"]], "n")
     heads += _heads(("Strongest", "gives", *([data["metric"]] if data["metric"] else [])), "n")
     span = _span(data)
     body = "".join(_row(data, row, span) for row in data["rows"][:_ROWS])

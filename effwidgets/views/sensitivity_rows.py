@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, TypedDict
 
 from effwidgets.records import DIVERGENCES, Sensitivity, SensitivityPoint, SensitivityRow
@@ -46,7 +47,7 @@ class CurveRow(TypedDict):
     label: str
     technique: str
     at: list[float | None]
-    """The divergence with each of `KEPT` left, between settings; None beyond the last."""
+    """The divergence with each of ``kept`` left, between settings; None beyond the last."""
     planned: int
     points: list[CurvePoint]
 
@@ -65,6 +66,8 @@ class SensitivityPayload(TypedDict):
     base: float | None
     as_share: bool
     rows: list[CurveRow]
+    kept: list[float]
+    """Those of `KEPT` that some curve reaches; ``at`` of each row goes with them."""
     done: int
     planned: int
     said: str
@@ -75,6 +78,7 @@ class SensitivityPayload(TypedDict):
 def payload(found: Sensitivity) -> SensitivityPayload:
     """Return what a sensitivity is drawn from; places without one divergence come last."""
     ranked = found.ranked()
+    reached = [kept for kept in KEPT if any(_at(row, kept) is not None for row in ranked)]
     last = [row for row in found.rows if row not in ranked]
     base = found.base[0] if found.base else None
     scores = [point.score for point in found.points]
@@ -89,7 +93,8 @@ def payload(found: Sensitivity) -> SensitivityPayload:
         "better": found.better,
         "base": None if base is None else base.value,
         "as_share": base is not None and is_share(base.metric, [base.value, *scores]),
-        "rows": [_row(found, row) for row in (*ranked, *last)],
+        "rows": [_row(found, row, reached) for row in (*ranked, *last)],
+        "kept": reached,
         "done": len(found.points),
         "planned": sum(row.planned for row in found.rows),
         "said": _said(found),
@@ -98,16 +103,21 @@ def payload(found: Sensitivity) -> SensitivityPayload:
     }
 
 
-def _row(found: Sensitivity, row: SensitivityRow) -> CurveRow:
+def _at(row: SensitivityRow, kept: float) -> float | None:
+    # Beyond the last setting nothing is known; a hundredth is the rounding of a rank.
     known = [point.kept for point in row.points if point.divergence is not None]
-    low, high = min(known, default=1.0), max(known, default=0.0)
+    inside = bool(known) and min(known) - 0.01 <= kept <= max(known) + 0.01
+    return row.at(kept) if inside else None
+
+
+def _row(found: Sensitivity, row: SensitivityRow, reached: Sequence[float]) -> CurveRow:
     return {
         "transform": row.transform,
         "family": row.family,
         "layers": list(row.layers),
         "label": places(row.layers),
         "technique": row.transform.replace("_", " "),
-        "at": [row.at(kept) if low <= kept <= high else None for kept in KEPT],
+        "at": [_at(row, kept) for kept in reached],
         "planned": row.planned,
         "points": [_point(found, point) for point in row.points],
     }

@@ -61,12 +61,12 @@ def draw_markdown(found: Sensitivity, depth: int = 1, columns: Sequence[str] | N
     rows = []
     for row in data["rows"]:
         last = row["points"][-1] if row["points"] else None
-        cells = {f"at_{kept:g}": divergence_text(value) for kept, value in zip(KEPT, row["at"], strict=True)}
+        cells = {f"at_{kept:g}": divergence_text(value) for kept, value in zip(data["kept"], row["at"], strict=True)}
         cells["strongest"] = (
             "–" if last is None else f"{divergence_text(last['divergence'])} at {kept_text(last['kept'])}"
         )
         cells["score"] = score_text(None if last is None else last["score"], as_share=data["as_share"])
-        rows.append([escaped(row["label"]), escaped(row["technique"]), *(cells[key] for key in keys)])
+        rows.append([escaped(row["label"]), escaped(row["technique"]), *(cells.get(key, "–") for key in keys)])
     head = ["Place", "Technique", *(titles[key] for key in keys)]
     lines = pipe_table(head, rows, [False, False, *(True for _ in keys)])
     unit = f" in {data['unit']}" * bool(data["unit"])

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from effwidgets.records import Desk, Progress, Suggestion, Suggestions, View
 from effwidgets.units import count_text, percent_text
+from effwidgets.views.suggestions_cells import found_scores, peak_text, score_text, time_text
 from effwidgets.views.suggestions_figure import draw_figure
 from effwidgets.views.suggestions_html import draw_html
 from effwidgets.views.texttable import Column, fold, plain, table
 from effwidgets.views.totals import preview, totals
-from effwidgets.views.suggestions_cells import found_scores, peak_text, score_text, time_text
 from effwidgets.views.wire import VERSION, SkipRow, Status, SuggestionRow, SuggestionsPayload
 from effwidgets.views.words import GOALS, clip, common_warnings, diff_rows, places, risk_text, share, shown_name
 

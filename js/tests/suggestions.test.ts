@@ -27,7 +27,7 @@ describe("the suggestion list", () => {
     expect(rows).toHaveLength(4);
     expect(rows[0]?.textContent).toContain("Prune layer4, 512 → 352 channels");
     expect(rows[0]?.textContent).toContain("−31% −3.62 M");
-    expect(rows[2]?.querySelector(".effdl-bad")?.textContent).toBe("Will not be faster here.");
+    expect(rows[2]?.querySelector(".effdl-why .effdl-bad")?.textContent).toBe("Will not be faster here.");
     expect(rows[3]?.textContent).toContain("not measured");
     expect(rows[0]?.textContent).toContain("−21% ± 1.2%");
     expect(rows[0]?.querySelector(".effdl-cell-time .effdl-good")?.textContent).toBe("−21%");

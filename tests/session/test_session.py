@@ -18,7 +18,7 @@ import effwidgets
 from effwidgets import SearchOptions, explore, session_of
 from effwidgets.errors import EffError, InputError
 from effwidgets.profiling.timing.alone import alone
-from effwidgets.records import COMMANDS, Command, Plan, settings
+from effwidgets.records import COMMANDS, Budget, Command, Plan, Step, settings
 from effwidgets.session import PUBLISHER, Session
 from effwidgets.widgets.board import BOARD
 
@@ -151,6 +151,12 @@ def test_a_handler_returns_at_once_also_while_work_is_going_on(model: nn.Module,
     until(lambda: session.desk is not None and session.desk.preview is not None)
 
 
+def narrow(*ranks: int) -> tuple[Plan, ...]:
+    """A plan for each rank; a search tries no plan twice, and the empty one is the dense model."""
+    steps = (Step(transform="low_rank", layers=("head",), settings=settings(rank=rank)) for rank in ranks)
+    return tuple(Plan(steps=(step,)) for step in steps)
+
+
 def test_a_study_outlives_its_model_and_obeys_its_own_origin(x: torch.Tensor) -> None:
     gate = threading.Event()
 
@@ -197,7 +203,7 @@ def test_what_was_applied_is_a_model_like_any_other(model: nn.Module, x: torch.T
     applied = effwidgets.apply(model, effwidgets.suggest(model, x).plan(0), x)
     assert applied.profile.origin == session_of(applied.model).name
     assert len(effwidgets.suggest(applied.model)) > 0  # its inputs are known
-    study = explore(model, x, evaluate=lambda candidate: 0.5, options=SearchOptions(plans=(Plan(),))).run()
+    study = explore(model, x, evaluate=lambda candidate: 0.5, options=SearchOptions(plans=narrow(2))).run()
     kept = study.apply(1)
     assert kept.profile.origin == session_of(kept.model).name
 
@@ -222,7 +228,7 @@ def test_a_call_that_fails_is_not_remembered(model: nn.Module, x: torch.Tensor) 
 
 
 def test_undo_takes_back_what_a_study_applied(x: torch.Tensor, model: nn.Module) -> None:
-    study = explore(model, x, evaluate=lambda candidate: 0.5, options=SearchOptions(plans=(Plan(), Plan()))).run()
+    study = explore(model, x, evaluate=lambda candidate: 0.5, options=SearchOptions(plans=narrow(2, 1))).run()
     for number in (1, 2):
         COMMANDS[study.origin](
             Command(origin=study.origin, verb="apply", args=settings(number=number), id=f"a{number}")
@@ -237,9 +243,18 @@ def test_undo_takes_back_what_a_study_applied(x: torch.Tensor, model: nn.Module)
 
 
 def test_saving_a_candidate_applies_nothing(x: torch.Tensor, model: nn.Module, tmp_path: Path) -> None:
-    study = explore(model, x, evaluate=lambda candidate: 0.5, options=SearchOptions(plans=(Plan(),))).run()
+    study = explore(model, x, evaluate=lambda candidate: 0.5, options=SearchOptions(plans=narrow(2))).run()
     study.save(1, tmp_path / "one")
     assert study.snapshot().applied is None
+
+
+def test_a_budget_that_is_dragged_holds_in_the_search(x: torch.Tensor, model: nn.Module) -> None:
+    study = explore(model, x, evaluate=lambda candidate: 0.5, options=SearchOptions(plans=narrow(2))).run()
+    for ident, limit in (("one", 1000.0), ("two", None)):
+        args = settings(axis="macs", limit=limit)
+        COMMANDS[study.origin](Command(origin=study.origin, verb="budget", args=args, id=ident))
+        wanted = () if limit is None else (Budget(axis="macs", limit=1000.0),)
+        until(lambda wanted=wanted: study.snapshot().budgets == wanted)
 
 
 def test_a_fault_of_a_study_command_reaches_the_view_that_asked(x: torch.Tensor, model: nn.Module) -> None:

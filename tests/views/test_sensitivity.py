@@ -93,7 +93,9 @@ def test_what_is_not_complete_says_so(found):
     rows = tuple(dataclasses.replace(one, points=one.points[:1]) for one in found.rows)
     part = dataclasses.replace(found, rows=rows, complete=False)
     assert "4 of 12 settings so far" in view.TEXT.draw(part)
-    assert view.payload(part)["rows"][0]["at"][1:] == [None, None]  # beyond the last setting nothing is made up
+    assert view.payload(part)["kept"] == [0.75]  # beyond the last setting nothing is made up
+    assert "50% left" not in view.TEXT.draw(part)
+    assert "50% left" not in view.HTML.draw(part)
 
 
 def test_the_page_has_every_number_of_the_curves(found, markup):

@@ -135,7 +135,9 @@ class ExecutorCrew:
             if tries < _TRIES:
                 self._again(job, run, None, tries + 1)
             else:
-                self._end(job, unmade(job.order, "failed", f"Its worker was lost {tries} times, or the executor dropped it."))
+                self._end(
+                    job, unmade(job.order, "failed", f"Its worker was lost {tries} times, or the executor dropped it.")
+                )
         elif (error := inner.exception()) is not None:
             self._end(job, unmade(job.order, "failed", f"Its worker was lost. {type(error).__name__}: {error}"))
         else:

@@ -10,7 +10,7 @@ from typing import Final
 from effwidgets.profiling.timing.alone import disown, working
 from effwidgets.search.crews.crew import STOPPED, Maker, answered, unmade
 from effwidgets.search.crews.hands import Hands, Job
-from effwidgets.search.engine.gate import own_threads
+from effwidgets.search.engine.gate import leave_behind, own_threads
 from effwidgets.search.engine.orders import Made, Order
 
 __all__ = ["ThreadCrew"]
@@ -93,4 +93,5 @@ class ThreadCrew:
             return
         made = unmade(job.order, "cancelled" if note == STOPPED else "failed", note, job.seconds)
         if self._hands.abandon(job, made):
+            leave_behind(job.thread)
             _log.warning("A worker thread hangs in candidate %d and was left behind.", job.order.number)

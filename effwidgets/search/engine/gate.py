@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -13,7 +14,7 @@ from torch import nn
 from effwidgets.errors import Cancelled
 from effwidgets.search.engine.stops import OutOfTimeError, Stop
 
-__all__ = ["Gate", "OutOfTimeError", "cores", "own_threads"]
+__all__ = ["Gate", "OutOfTimeError", "cores", "leave_behind", "own_threads"]
 
 
 class Gate:
@@ -112,9 +113,9 @@ class Gate:
 
 
 class _Threads:
-    # How many searches compute with fewer threads now, and how many torch used before the first of them.
+    # Who computes with fewer threads now, by thread, and how many torch used before the first of them.
     lock = threading.Lock()
-    users = 0
+    users: ClassVar[dict[object, int]] = {}
     before = 1
 
 
@@ -135,7 +136,8 @@ def own_threads(workers: int) -> Iterator[None]:
     with _Threads.lock:
         if not _Threads.users:
             _Threads.before = own
-        _Threads.users += 1
+        token = object()
+        _Threads.users[token] = threading.get_ident()
         # The main thread was there before any search: its count is its own.
         before = own if threading.current_thread() is threading.main_thread() else _Threads.before
     torch.set_num_threads(max(1, min(before, cores() // workers)))
@@ -143,5 +145,13 @@ def own_threads(workers: int) -> Iterator[None]:
         yield
     finally:
         with _Threads.lock:
-            _Threads.users -= 1
-        torch.set_num_threads(before)
+            left_behind = _Threads.users.pop(token, None) is None
+        if not left_behind:
+            torch.set_num_threads(before)
+
+
+def leave_behind(thread: int) -> None:
+    """Go on as if a thread that hangs inside of `own_threads` had left it; when it comes back it changes nothing."""
+    with _Threads.lock:
+        for token in [token for token, user in _Threads.users.items() if user == thread]:
+            del _Threads.users[token]

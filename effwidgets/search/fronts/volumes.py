@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -85,11 +86,11 @@ def hypervolume3(points: Sequence[Point3], box: Box3, better: Better = "higher")
 
 def _by_moocore(points: Sequence[Point3], wide: float, deep: float, worst: float) -> float | None:
     try:
-        from moocore import hypervolume as measured
+        moocore = importlib.import_module("moocore")
     except ImportError:
         return None
     lower = np.asarray(points, dtype=np.float64) * (1.0, 1.0, -1.0)
-    return float(measured(lower, ref=np.asarray((wide, deep, -worst))))
+    return float(moocore.hypervolume(lower, ref=np.asarray((wide, deep, -worst))))
 
 
 def _by_slices(points: Sequence[Point3], wide: float, deep: float, worst: float) -> float:

@@ -115,10 +115,9 @@ def _unbeaten(costs: Numbers) -> NDArray[np.int64]:
     kept: list[int] = []
     for first in range(0, len(costs), _BLOCK):
         block = costs[first : first + _BLOCK]
-        alive = ~(held[None] <= block[:, None]).all(2).any(1)
-        inside = (block[None] <= block[:, None]).all(2)
-        earlier = np.tri(len(block), k=-1, dtype=bool)
-        alive &= ~(inside & earlier).any(1)
+        beaten = np.any((held[None] <= block[:, None]).all(axis=2), axis=1)
+        inside = (block[None] <= block[:, None]).all(axis=2) & np.tri(len(block), k=-1, dtype=bool)
+        alive = ~(beaten | np.any(inside, axis=1))
         kept += (first + np.flatnonzero(alive)).tolist()
         held = np.concatenate([held, block[alive]])
     return np.asarray(kept, dtype=np.int64)

@@ -19,8 +19,8 @@ __all__ = ["Offer", "Read", "foreseen", "loss_of", "offers"]
 Read: TypeAlias = Callable[[Plan], "tuple[Profile, Mapping[str, float]] | None"]
 """From a plan to what the profile will be and how much of each axis it will take; None where it cannot be laid out."""
 
-_ANCHORS: Final = (1.0, 0.5, 0.25, 0.12, 0.05)
-_EACH: Final = 48
+_ANCHORS: Final = (1.0, 0.4, 0.15, 0.05)
+_EACH: Final = 40
 _LEAST: Final = 1e-4  # a share of nothing has no logarithm
 _COUNTED: Final = ("macs", "params", "param_bytes")
 

@@ -53,6 +53,7 @@ class Scales:
         pieces: times pieces; None where no axis is a time.
         check: called before each reading that takes long.
         options: by step, what is known of it.
+        laid: profiles behind the beginnings of plans; filled as plans are read.
     """
 
     model: nn.Module
@@ -62,6 +63,7 @@ class Scales:
     pieces: Pieces | None = None
     check: Callable[[], None] = lambda: None
     options: Mapping[Step, Option] = field(default_factory=dict)
+    laid: dict[tuple[Step, ...], Profile] = field(default_factory=dict)
 
     def limits(self, budgets: Mapping[str, float | str]) -> dict[str, float]:
         """Return each budget in the unit of its axis; a share is one of what the model takes now.
@@ -113,9 +115,7 @@ class Scales:
     def _after(self, plan: Plan) -> Profile | None:
         if set(self.axes) <= _SUMS | {LATENCY}:
             try:
-                found = self.profile
-                for step in plan:
-                    found = foresee(found, step)
+                found = self._foreseen(plan.steps)
             except EffError:  # one that does not foresee; the shadow tells
                 pass
             else:
@@ -123,6 +123,14 @@ class Scales:
         self.check()
         laid = hypothetical(self.model, plan, self.call, known=self.profile, backward="saved_bytes" in self.axes)
         return None if any(note.startswith(LEFT_OUT) for note in laid.notes) else laid
+
+    def _foreseen(self, steps: tuple[Step, ...]) -> Profile:
+        # Plans begin alike, so what begins them is kept.
+        if not steps:
+            return self.profile
+        if steps not in self.laid:
+            self.laid[steps] = foresee(self._foreseen(steps[:-1]), steps[-1])
+        return self.laid[steps]
 
     def _time(self, steps: Sequence[Step]) -> float:
         if self.pieces is None:

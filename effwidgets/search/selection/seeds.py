@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from torch import nn
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["FAMILIES", "Seeds", "seeds", "shares_for"]
 
-FAMILIES: Final = ("prune", "factorize")
+_CUTS, _FACTORS = "prune", "factorize"
+
+FAMILIES: Final = (_CUTS, _FACTORS)
 """Kinds of techniques that a search begins with: those that can be put together at will."""
 
 _MOST_POINTS: Final = 90
@@ -42,7 +44,7 @@ _SHARES: Final = (0.5, 0.1, 0.25, 0.75, 0.05, 0.16, 0.35, 0.6, 0.9, 0.03)
 _UNIFORM: Final = (0.85, 0.7, 0.59, 0.5, 0.42, 0.35, 0.3, 0.25, 0.21, 0.18, 0.15, 0.125, 0.1, 0.08)
 """Shares of channels that uniform plans keep; MACs go with the square."""
 
-_FACTORED: Final = ((0.75, 0.5), (0.5, 0.5), (0.5, 0.3), (0.3, 0.3), (0.25, 0.15), (0.12, 0.15), (0.08, 0.08))
+_BOTH: Final = ((0.75, 0.5), (0.5, 0.5), (0.5, 0.3), (0.3, 0.3), (0.25, 0.15), (0.12, 0.15))
 """Channels kept, then the level of the factors of what stays."""
 
 _LEVELS: Final = (0.75, 0.5, 0.35, 0.2, 0.1)
@@ -83,9 +85,11 @@ def seeds(  # noqa: PLR0913  all but two have a default
 ) -> Seeds:
     """Return at most ``most`` plans to begin with, and the options of the space around them.
 
-    Two kinds, half and half, from near-dense to a hundredth of the cost, close together where little is left: the
-    plans of the least predicted loss (`offers`), from what each setting was measured to cost alone; and uniform ones,
-    the same share everywhere, which need no measurement to be right and are hard to beat where much goes.
+    From near-dense to a hundredth of the cost, close together where little is left, and as many of each kind as there
+    are: plans of the least predicted loss (`offers`), from what each setting was measured to cost alone, of prunings
+    only and of all; and uniform ones, the same share everywhere, which need no measurement to be right and are hard to
+    beat where much goes: of prunings, of factorizations, and of both. Prunings alone have the most places: what is
+    both cut and factored to a few hundredths was seen to train badly.
 
     Args:
         model: the dense model; it is not changed.
@@ -112,19 +116,23 @@ def seeds(  # noqa: PLR0913  all but two have a default
     timed = pieces is not None and LATENCY in goals
     if pieces is not None and timed:
         options = with_latency(options, pieces)
-    known = {option.step: option for option in options}
     counted = next((goal for goal in goals if goal in ("macs", "params", "param_bytes")), "macs")
-    rows: list[list[_Sized]] = []
+    rows = [list(_cut(profile, counted, go_on)), list(_factored(profile, counted, go_on))]
     for axis in (counted, LATENCY)[: 2 if timed else 1]:
-        scales = Scales(
-            model=model, call=call, profile=profile, axes=(axis,), pieces=pieces, check=go_on, options=known
-        )
-        laid = offers(options, profile, (axis,), scales.read) if options else ()
-        whole = scales.of(profile, axis, ())
-        rows.append([_Sized(one.plan, one.costs[axis] / whole) for one in laid if len(one.plan)])
-    rows.append(list(_uniform(profile, counted, go_on)))
+        scales = Scales(model=model, call=call, profile=profile, axes=(axis,), pieces=pieces, check=go_on)
+        cuts = tuple(option for option in options if option.family == _CUTS)
+        rows += [list(_allocated(scales, found)) for found in (cuts, options) if found]
     plans = _mixed(rows, most)
     return Seeds(plans=tuple(spread(plans)), options=options, profile=profile)
+
+
+def _allocated(scales: Scales, options: Sequence[Option]) -> Iterator[_Sized]:
+    axis, profile = scales.axes[0], scales.profile
+    known = replace(scales, options={option.step: option for option in options})
+    whole = known.of(profile, axis, ())
+    for one in offers(options, profile, (axis,), known.read):
+        if len(one.plan):
+            yield _Sized(one.plan, one.costs[axis] / whole)
 
 
 def _never() -> None:
@@ -144,22 +152,24 @@ def shares_for(profile: Profile) -> tuple[float, ...]:
     return tuple(sorted(_SHARES[:count], reverse=True))
 
 
-def _uniform(profile: Profile, axis: str, check: Callable[[], None]) -> Iterator[_Sized]:
-    cut, factored = FAMILIES
+def _cut(profile: Profile, axis: str, check: Callable[[], None]) -> Iterator[_Sized]:
     for share in _UNIFORM:
         check()
-        yield from _sized(profile, axis, level_plan(cut, profile, share))
-    for share, level in _FACTORED:
+        yield from _sized(profile, axis, level_plan(_CUTS, profile, share))
+
+
+def _factored(profile: Profile, axis: str, check: Callable[[], None]) -> Iterator[_Sized]:
+    for share, level in _BOTH:
         check()
-        first = level_plan(cut, profile, share)
+        first = level_plan(_CUTS, profile, share)
         try:
             after = foreseen(profile, first)
         except EffError:  # one that cannot be told by arithmetic
             continue
-        yield from _sized(profile, axis, first + level_plan(factored, after, level))
+        yield from _sized(profile, axis, first + level_plan(_FACTORS, after, level))
     for level in _LEVELS:
         check()
-        yield from _sized(profile, axis, level_plan(factored, profile, level))
+        yield from _sized(profile, axis, level_plan(_FACTORS, profile, level))
 
 
 def _sized(profile: Profile, axis: str, plan: Plan) -> Iterator[_Sized]:

@@ -40,14 +40,21 @@ class Journal:
     def begin(self, head: Sensitivity) -> None:
         """Write the head and the points that ``head`` has already; a file that has them is cut to its whole lines.
 
+        Places of the file that this run does not look at stay in it.
+
         Raises:
             InputError: it cannot be written.
         """
         known = self.earlier
-        if known is not None and self._whole and known.base == head.base and set(head.points) <= set(known.points):
+        sites = {row.site for row in head.rows}
+        if known is not None:
+            head = replace(head, rows=(*head.rows, *(row for row in known.rows if row.site not in sites)))
+        if known is not None and self._whole and _has(known, head):
             try:
                 with self.path.open("r+b") as file:
-                    file.truncate(self._whole)
+                    file.seek(self._whole)
+                    if not file.read().endswith(b"}\n"):  # else another process has gone on meanwhile
+                        file.truncate(self._whole)
             except OSError as error:
                 raise InputError(f"{self.path} could not be written: {error}.") from error
             return
@@ -119,6 +126,11 @@ def _read(path: Path) -> tuple[Sensitivity | None, int]:
     return replace(found, complete=all(len(row.points) >= row.planned for row in found.rows)), whole
 
 
+def _has(known: Sensitivity, head: Sensitivity) -> bool:
+    sites = {row.site for row in head.rows} <= {row.site for row in known.rows}
+    return sites and known.base == head.base and set(head.points) <= set(known.points)
+
+
 def _append(file: FileIO, line: bytes) -> None:
     # All of it or nothing.
     start = file.seek(0, os.SEEK_END)
@@ -141,7 +153,8 @@ def with_points(head: Sensitivity, points: Iterable[SensitivityPoint]) -> Sensit
     found: dict[tuple[str, tuple[str, ...]], list[SensitivityPoint]] = {}
     for point in points:
         found.setdefault((point.step.transform, point.step.layers), []).append(point)
-    rows = tuple(
-        replace(row, points=tuple(sorted(found.get(row.site, ()), key=lambda point: -point.kept))) for row in head.rows
-    )
-    return replace(head, rows=rows)
+    rows = []
+    for row in head.rows:
+        points = sorted(found.get(row.site, ()), key=lambda point: -point.kept)
+        rows.append(replace(row, points=tuple(points), planned=max(row.planned, len(points))))
+    return replace(head, rows=tuple(rows))

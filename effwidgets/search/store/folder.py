@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from effwidgets.errors import StoreError
+from effwidgets.errors import EffError, StoreError
 from effwidgets.records import Budget, Candidate, Rung
 from effwidgets.search.store.base import Header
 from effwidgets.search.store.files import ASIDE, told, write_whole
@@ -110,6 +110,8 @@ class FolderStore:
             check_same(read_header(kept, str(self._folder)), header, str(self._folder))
 
     def _opened(self, header: Header) -> tuple[Candidate, ...]:
+        from optuna.storages import JournalStorage
+
         from effwidgets.search.store.journal import Journal, read_refused
 
         self._sweep()
@@ -118,14 +120,14 @@ class FolderStore:
         self._owner = Owner.new()
         self._life = FileLife(self._folder / _ALIVE, self._owner)
         try:
-            from optuna.storages import JournalStorage
-
-            storage = JournalStorage(self._journal)
+            with quiet():
+                storage = JournalStorage(self._journal)
+                study = study_in(storage, STUDY, header)
+            known = kept_header(storage, study, str(self._folder))
+        except EffError:
+            raise
         except Exception as error:
             raise read_refused(self._folder / _LOG, error) from error
-        with quiet():
-            study = study_in(storage, STUDY, header)
-        known = kept_header(storage, study, str(self._folder))
         check_same(known, header, str(self._folder))
         if not _sound(self._head_text(), _HEAD):
             write_whole(self._folder / _HEAD, write_header(known).encode())

@@ -37,7 +37,8 @@ class Journal(JournalFileBackend):
         self._own_lock = lock
         self._together: list[dict[str, Any]] | None = None
         self.notes: list[str] = []
-        super().__init__(str(path))
+        with told(f"{path} could not be written"):
+            super().__init__(str(path))
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Append entries, each on a line.

@@ -227,8 +227,13 @@ class Ledger:
 
     def _add(self, trial: FrozenTrial) -> FrozenTrial:
         number = self._place.storage.create_new_trial(self._place.study, template_trial=trial)
-        self._look()
-        return self._place.storage.get_trial(number)
+        made = self._place.storage.get_trial(number)
+        if made.number == self._seen:
+            self._enter(made)
+            self._seen += 1
+        else:  # others wrote in between
+            self._look()
+        return made
 
     def _end(self, trial: FrozenTrial, note: str) -> None:
         from optuna.trial import TrialState
@@ -260,7 +265,7 @@ class Ledger:
                 storage.set_trial_state_values(number, *end)
         except UpdateFinishedTrialError:
             return False
-        self._look()
+        self._settle(storage.get_trial(number), self._running[trial.number])
         return True
 
     def _shown(self, line: _Line) -> Candidate:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-import sys
 import uuid
 import weakref
 from dataclasses import dataclass
@@ -93,7 +92,7 @@ def _started(pid: int) -> str:
     fields = _stat(pid)
     if fields:
         return fields[19]  # field 22 of proc(5), in clock ticks since the machine started
-    if sys.platform == "linux" or _WINDOWS:
+    if _WINDOWS or Path("/proc/self").exists():
         return ""
     command = ["/bin/ps", "-o", "lstart=", "-p", str(pid)]
     try:

@@ -45,7 +45,8 @@ class Stepper:
         self._rise = round(options.warmup * planned)
         self._peak = self._used = 1.0
         norms = nn.modules.batchnorm._BatchNorm  # noqa: SLF001  torch has no public name for all of them
-        self.needs_two = any(isinstance(module, norms) for module in model.modules())
+        self._norms = [(module, module.momentum) for module in model.modules() if isinstance(module, norms)]
+        self.needs_two = bool(self._norms)
 
     @property
     def stage_ends(self) -> bool:
@@ -74,11 +75,15 @@ class Stepper:
     def step(self, *, taken: bool) -> None:
         """Count a step, and take it where ``taken``; one whose gradient is not finite is left out."""
         self._used = self.share()
+        for norm, momentum in self._norms:
+            # Statistics that repair took from all data are not to be lost to the noise of a few batches: they follow
+            # the weights as fast as these move.
+            norm.momentum = None if momentum is None else momentum * self._used
         if taken:
             for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
                 group["lr"] = rate * self._used
-            norm = torch.nn.utils.clip_grad_norm_(self._free, self._clip)
-            if bool(torch.isfinite(norm)):
+            length = torch.nn.utils.clip_grad_norm_(self._free, self._clip)
+            if bool(torch.isfinite(length)):
                 self._optimizer.step()
                 with torch.no_grad():
                     for parameter, kept in self._zeros:
@@ -93,6 +98,11 @@ class Stepper:
             return self._peak / _FACTOR ** (_STAGES - 1 - self._stage(self.done))
         gone = (self.done - self._rise) / max(1, self.planned - self._rise)
         return self._peak * 0.5 * (1 + math.cos(math.pi * min(1.0, gone)))
+
+    def end(self) -> None:
+        """Leave the norms with the momentum that they had."""
+        for norm, momentum in self._norms:
+            norm.momentum = momentum
 
     @contextmanager
     def averaged(self) -> Iterator[None]:

@@ -126,6 +126,15 @@ class Training:
 
     def _epochs(self, data: Source, judge: Source, epochs: float, course: _Course, listen: Listener | None) -> None:
         stepper = Stepper(self._model, self._options, max(1, round(epochs * len(data))))
+        try:
+            self._steps(data, judge, stepper, course, listen)
+        finally:
+            stepper.end()
+        course.kept.restore()
+        if not math.isfinite(course.best):
+            raise ModelError(self._why_lost(judge))
+
+    def _steps(self, data: Source, judge: Source, stepper: Stepper, course: _Course, listen: Listener | None) -> None:
         order = torch.Generator().manual_seed(self._seed)
         course.look(self._judged(judge), self._model)
         course.held_out.append(course.best)
@@ -153,9 +162,6 @@ class Training:
             left = stepper.done < stepper.planned
             if left and not course.stopped and course.done - course.best_step / len(data) >= self._options.patience:
                 course.stopped = f"no better for {self._options.patience} epochs"
-        course.kept.restore()
-        if not math.isfinite(course.best):
-            raise ModelError(self._why_lost(judge))
 
     def _look(self, judge: Source, stepper: Stepper, course: _Course, worse: float) -> float:
         # Judge the weights; go back to the best ones, and on with smaller steps, where they have been thrown far off.

@@ -64,7 +64,8 @@ def test_an_unknown_name_is_answered_with_the_known_ones():
 
 
 @pytest.mark.parametrize(
-    ("executor", "said"), [(3, "executor is int;"), (concurrent.futures.ThreadPoolExecutor, "executor is the class Thr")]
+    ("executor", "said"),
+    [(3, "executor is int;"), (concurrent.futures.ThreadPoolExecutor, "executor is the class Thr")],
 )
 def test_something_else_is_refused_with_what_was_expected(executor, said):
     with pytest.raises(InputError, match=said + r".*Dask client.*ipyparallel"):

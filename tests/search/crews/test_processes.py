@@ -149,7 +149,9 @@ def test_a_script_without_a_guard_searches_a_parametrized_model_of_its_own_class
     assert os.getpid() not in pids
     print("searched", *[one.score("agreement") for one in known])
     """
-    done = subprocess.run(script(tmp_path, rest), env=environment(), capture_output=True, text=True, timeout=280)
+    done = subprocess.run(
+        script(tmp_path, rest), check=False, env=environment(), capture_output=True, text=True, timeout=280
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("searched 1.0")
     assert done.stdout.count("searched") == 1  # the main program ran once, not again in each worker

@@ -78,7 +78,9 @@ def results(crew, given):
     for made in answers:
         candidate = made.candidate
         assert candidate.state == "done", candidate.note
-        known.append((candidate.plan, candidate.rung, candidate.edits, candidate.scores, candidate.measures, candidate.cost))
+        known.append(
+            (candidate.plan, candidate.rung, candidate.edits, candidate.scores, candidate.measures, candidate.cost)
+        )
     return known, answers
 
 

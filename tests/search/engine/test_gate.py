@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from effwidgets.profiling.timing.alone import alone, working
-from effwidgets.search.engine.gate import Gate, own_threads
+from effwidgets.search.engine.gate import Gate, leave_behind, own_threads
 
 
 @pytest.fixture
@@ -93,3 +93,15 @@ def test_a_search_stands_still_at_its_next_forward_while_a_time_is_measured():
     over.set()
     thread.join(10)
     assert len(forwards) > before
+
+
+@pytest.mark.usefixtures("_two")
+def test_a_thread_that_was_left_behind_counts_no_more_and_changes_nothing_when_it_comes_back():
+    hanging = Search()
+    leave_behind(hanging._thread.ident)
+    torch.set_num_threads(1)  # nobody else computes: what is set now is what the next search begins with
+    other = Search()
+    hanging.end()
+    assert of_a_new_thread() == 1
+    other.end()
+    assert of_a_new_thread() == 1

@@ -142,6 +142,18 @@ def test_a_killed_process_loses_nothing_that_it_had_measured(tmp_path):
     assert complete == "True"
 
 
+def test_other_places_and_settings_join_those_that_the_file_has(model, x, options):
+    first = sensitivity(model, x[:1], options=dataclasses.replace(options, layers=("0",)))
+    whole = sensitivity(model, x[:1], options=options)
+    assert len(first) < len(whole)
+    assert read_sensitivity(options.path).points == whole.points
+    again, steps = counted(dataclasses.replace(options, layers=("0",), shares=(0.2,)))
+    more = sensitivity(model, x[:1], options=again)
+    assert len(steps) == len(first)
+    assert len(more.points) == len(first.points) + len(steps) == sum(row.planned for row in more)
+    assert len(read_sensitivity(options.path).points) == len(whole.points) + len(steps)
+
+
 def test_a_journal_of_no_file_yet_holds_nothing(tmp_path):
     assert Journal(tmp_path / "new.jsonl").earlier is None
     (tmp_path / "empty.jsonl").write_text("")

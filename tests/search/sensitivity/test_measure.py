@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import itertools
 import math
+import threading
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from torch import nn
 
 from effwidgets.errors import Cancelled, InputError, ModelError, SearchError, UnknownNameError
 from effwidgets.records import Plan, Sensitivity
+from effwidgets.search.sensitivity import measure
 from effwidgets.search.sensitivity.measure import sensitivity
 from effwidgets.search.sensitivity.options import SensitivityOptions
 from effwidgets.testing.zoo import specimen
@@ -292,3 +294,25 @@ def test_options_are_the_measured_points_with_their_savings(model, x, quick):
     assert found.options_for("params")[0].saving == -options[0].change.params / found.cost.params
     with pytest.raises(UnknownNameError):
         found.options_for("seconds")
+
+
+def test_the_samples_are_as_many_as_the_work_of_a_forward_allows(x, monkeypatch):
+    model = nn.Sequential(nn.Linear(12, 16), nn.ReLU(), nn.Linear(16, 5)).eval()
+    data = torch.randn(700, 12, generator=torch.Generator().manual_seed(2))
+    options = SensitivityOptions(calibration=data, layers=("0",), levels=1)
+    found = sensitivity(model, x[:1], options=options)
+    assert found.fitted + found.held_out == 512
+    monkeypatch.setattr(measure, "_WORK", 50 * (12 * 16 + 16 * 5))
+    found = sensitivity(model, x[:4], options=options)  # the batch that is profiled does not matter
+    assert (found.fitted, found.held_out) == (50 - 12, 12)
+
+
+def test_on_another_thread_it_leaves_the_random_state_of_the_process_alone(model, x, quick):
+    state, found = torch.get_rng_state(), []
+    thread = threading.Thread(target=lambda: found.append(sensitivity(model, x[:1], options=quick)))
+    thread.start()
+    thread.join()
+    assert torch.equal(state, torch.get_rng_state())
+    assert [point.divergence for point in found[0].points] == [
+        point.divergence for point in sensitivity(model, x[:1], options=quick).points
+    ]

@@ -182,7 +182,7 @@ def test_the_claim_of_a_process_that_was_killed_is_free_for_one_that_works_alrea
 
 def test_a_claim_of_another_machine_is_free_once_that_was_silent_for_long(tmp_path, monkeypatch):
     store, _ = opened(tmp_path / "search")
-    elsewhere = Owner(host="elsewhere", pid=1, started="1", token="far")
+    elsewhere = Owner(host="elsewhere", pid=1, started="1", token="far")  # noqa: S106  no password
     monkeypatch.setattr(store._ledger, "_me", str(elsewhere))
     store.begin(blank(1))
     sign = tmp_path / "search" / ".alive" / "far"
@@ -484,3 +484,12 @@ def test_opening_prints_nothing_and_leaves_optunas_own_voice(tmp_path, capfd):
     store.close()
     assert capfd.readouterr() == ("", "")
     assert logging.getLogger("optuna.storages.journal._storage").filters == before
+
+
+def test_a_log_that_each_line_of_can_be_read_and_optuna_cannot_is_refused(three):
+    with (three / "study.log").open("a") as log:
+        log.write('{"op_code":99,"worker_id":"x"}\n')
+    before = (three / "study.log").read_bytes()
+    with pytest.raises(StoreError, match="cannot be read by the Optuna that is installed"):
+        FolderStore(three).open(HEADER)
+    assert (three / "study.log").read_bytes() == before

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from benchmarks._digits import digits, prune_plan, trained
 
+from benchmarks._digits import digits, prune_plan, trained
 from effwidgets.profiling.profile import profile
 from effwidgets.search.tuning.distill import distill
 from effwidgets.transforms.apply import apply
