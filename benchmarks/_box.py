@@ -32,7 +32,7 @@ BANDS: Final = (0.015, 0.03, 0.05, 0.08, 0.12, 0.18, 0.26, 0.38, 0.55, 0.75, 0.9
 """Ends of the ten bands of cost of which each gives a model, as shares of the dense cost; the last end is open."""
 
 _COUNT: Final = ProfileOptions(groups=False, backward=False)
-_ROUNDS: Final = 15
+_ROUNDS: Final = 41
 _ENOUGH_S: Final = 0.0015  # of one sample
 
 

@@ -15,7 +15,8 @@ Every method gives all that it made; which ten are handed in is decided by `pick
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -33,6 +34,7 @@ __all__ = ["BY_AXIS", "INFORMATION", "PEERS"]
 Peer: TypeAlias = Callable[[Arena, Axis], None]
 
 _RUNGS: Final = 40
+_FARTHEST: Final = 0.97
 _RATIOS: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 _BISECTIONS: Final = 40
 
@@ -41,45 +43,74 @@ _BISECTIONS: Final = 40
 
 
 def torch_pruning(arena: Arena, *, isomorphic: bool) -> None:
-    attention = any(hasattr(part, "heads") for part in arena.dense.modules())
-    for whole_heads in (False, True)[: 2 if attention else 1]:
+    for rung, model in enumerate(narrowed(arena, isomorphic=isomorphic)):
+        arena.enter(arena.restored(model), str(rung))
+    if any(hasattr(part, "heads") for part in arena.dense.modules()):
         for rung in range(1, _RUNGS + 1):
-            model = pruned(arena, 0.97 * rung / _RUNGS, isomorphic=isomorphic, whole_heads=whole_heads)
-            if model is not None:
-                arena.enter(arena.restored(model), f"{rung}{' heads' if whole_heads else ''}")
+            fewer = with_fewer_heads(arena, _FARTHEST * rung / _RUNGS, isomorphic=isomorphic)
+            if fewer is not None:
+                arena.enter(arena.restored(fewer), f"{rung} heads")
 
 
-def pruned(arena: Arena, ratio: float, *, isomorphic: bool, whole_heads: bool) -> nn.Module | None:
-    """Return the model with a share of its channels gone, or None where the peer leaves one that does not run."""
+def narrowed(arena: Arena, *, isomorphic: bool) -> Iterator[nn.Module]:
+    """Yield ever smaller models: one pruner in 40 steps, a copy after each, as long as what it leaves runs.
+
+    In steps, since the peer leaves a group whole that it should take all channels of: pruned at once to a high ratio,
+    the global ladder comes out larger than at a low one.
+    """
+    model = arena.copy()
+    pruner = pruner_of(model, arena, ratio=_FARTHEST, isomorphic=isomorphic, iterative_steps=_RUNGS)
+    for _ in range(_RUNGS):
+        pruner.step()
+        if not runs(model, arena):
+            return
+        yield copy.deepcopy(model)
+
+
+def with_fewer_heads(arena: Arena, ratio: float, *, isomorphic: bool) -> nn.Module | None:
+    """Return a model that lost whole heads too, at once: in steps this peer raises. None where one does not run."""
+    model: Any = arena.copy()
+    pruner = pruner_of(
+        model,
+        arena,
+        ratio=ratio,
+        isomorphic=isomorphic,
+        head_pruning_ratio=ratio,
+        prune_num_heads=True,
+        prune_head_dims=False,
+    )
+    pruner.step()
+    for part in model.modules():
+        if hasattr(part, "heads"):
+            part.heads = pruner.num_heads[part.query]
+    return model if runs(model, arena) else None
+
+
+def pruner_of(model: Any, arena: Arena, *, ratio: float, isomorphic: bool, **others: object) -> Any:
     import torch_pruning as tp
 
-    model: Any = arena.copy()
     attentions = [part for part in model.modules() if hasattr(part, "heads")]
-    heads = {layer: part.heads for part in attentions for layer in (part.query, part.key, part.value)}
-    beside = [(model.position, 2)] if hasattr(model, "position") else None  # the dimension of the channels
-    pruner = tp.pruner.BasePruner(
+    return tp.pruner.BasePruner(
         model,
         arena.task.inputs,
         importance=tp.importance.GroupMagnitudeImportance(p=2),
         global_pruning=True,
         isomorphic=isomorphic,
         pruning_ratio=ratio,
-        head_pruning_ratio=ratio,
         ignored_layers=[model.head],
-        num_heads=heads,
-        prune_num_heads=whole_heads,
-        prune_head_dims=not whole_heads,
-        unwrapped_parameters=beside,
+        num_heads={layer: part.heads for part in attentions for layer in (part.query, part.key, part.value)},
+        unwrapped_parameters=[(model.position, 2)] if hasattr(model, "position") else None,  # 2: the channels
+        **others,
     )
-    pruner.step()
-    for part in attentions:
-        part.heads = pruner.num_heads[part.query]
+
+
+def runs(model: nn.Module, arena: Arena) -> bool:
     try:
         with torch.no_grad():
-            model(arena.task.inputs)
-    except RuntimeError:
-        return None
-    return model
+            model.eval()(arena.task.inputs)
+    except RuntimeError:  # a layer without channels
+        return False
+    return True
 
 
 # Singular values
@@ -283,7 +314,8 @@ def our_space(arena: Arena) -> tuple[Space, Profile]:
 def carried_out(
     arena: Arena, found: Profile, space: Space, params: Mapping[str, int], *, repair: bool | tuple[str, ...]
 ) -> nn.Module | None:
-    from effwidgets import EffError, apply
+    from effwidgets import EffError
+    from effwidgets.transforms.apply import apply
 
     data = arena.task.calibration()
     try:

@@ -53,7 +53,7 @@ def sensitivity(
         >>> model = torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.ReLU(), torch.nn.Linear(64, 8))
         >>> found = sensitivity(model, torch.eye(64), options=SensitivityOptions(families=("factorize",), levels=2))
         >>> [row.layers for row in found]
-        [('0',)]
+        [('0',), ('2',)]
     """
     from effwidgets.search import SensitivityOptions
     from effwidgets.search import sensitivity as measure
@@ -98,6 +98,10 @@ def progress_text(progress: SensitivityProgress) -> str:
     '3 of 12 settings, about 18 s left'
     """
     left = progress.seconds_left
-    about = "" if left is None or progress.done == progress.planned else f", about {seconds_text(left)} left"
+    about = "" if left is None or progress.done == progress.planned else f", about {_rough(left)} left"
     where = "" if progress.step is None else f": {progress.step}"
     return f"{progress.done} of {progress.planned} settings{about}{where}"
+
+
+def _rough(seconds: float) -> str:
+    return f"{max(1, round(seconds))} s" if seconds < 60 else seconds_text(round(seconds))

@@ -13,17 +13,25 @@ __all__ = ["Affordable", "affordable", "trials_for"]
 _MOST: Final = 160
 _FEWEST: Final = 24
 _EASY_MACS: Final = 1.5e9  # of one forward
+_EASY_LAYERS: Final = 250
 
 Alike: TypeAlias = tuple[object, ...]
 SiteName: TypeAlias = tuple[str, tuple[str, ...]]
 
 
 def trials_for(profile: Profile) -> int:
-    """Return how many trials are made at most: 160, fewer for a forward of more than 1.5 billion MACs, at least 24.
+    """Return how many trials are made at most: 160, fewer for a forward of more than 1.5 billion MACs or 250 layers.
 
-    A trial of a large model takes longer, and its list is no better for being complete: its blocks are alike.
+    At least 24. A trial of a large model takes longer, and its list is no better for being complete: its blocks are
+    alike.
+
+    >>> from effwidgets import profile
+    >>> import torch
+    >>> trials_for(profile(torch.nn.Linear(8, 8), torch.ones(1, 8)))
+    160
     """
-    return max(_FEWEST, min(_MOST, round(_MOST * _EASY_MACS / max(1, profile.cost.macs))))
+    easy = min(1.0, _EASY_MACS / max(1, profile.cost.macs), _EASY_LAYERS / len(profile.layers))
+    return max(_FEWEST, round(_MOST * easy))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -101,16 +101,15 @@ def clock_models(
 ) -> Times:
     """Time whole models side by side: each once a round, in an order drawn anew each round, the first round untimed.
 
-    In a fixed order, ratios were seen to be off by two. Each runs in evaluation mode, without gradients, on a copy that
-    shares the parameters and has buffers of its own. Other work of ours gives way meanwhile. Work on a GPU is waited
-    for and read from its own clock.
+    In a fixed order, ratios were seen to be off by two. Each runs in evaluation mode on a copy that shares the
+    parameters and has buffers of its own; other work of ours gives way. A GPU is waited for and its own clock is read.
 
     Args:
         models: by number, the dense one among them.
-        call: what each is called with.
-        seconds: about how long all of it takes; None for 0.3 s a model. At least nine rounds are taken.
+        call: of each.
+        seconds: about how long it takes, but nine rounds at least; None for 0.3 s a model.
         seed: of the order.
-        check: called before each round; what it raises ends the measurement.
+        check: called before each round; what it raises ends it.
 
     Raises:
         InputError: no model, or one on meta.
@@ -123,10 +122,9 @@ def clock_models(
     clock = Clock(devices.values())
     with torch.inference_mode(mode=False), torch.no_grad(), alone() as undisturbed:
         works = {number: _Work(number, model, given) for number, model in models.items()}
-        drawing = any(work.draws() for work in works.values())
+        budget = _EACH_S * len(works) if seconds is None else seconds
         # The mode costs some microseconds for each operation, so it is there only where it is needed.
-        with Chance() if drawing else nullcontext():
-            budget = _EACH_S * len(works) if seconds is None else seconds
+        with Chance() if any([work.draws() for work in works.values()]) else nullcontext():  # noqa: C419  all of them run
             found = times_of(works, clock, seconds=budget, seed=seed, check=check)
     return Times(
         numbers=tuple(found),

@@ -8,9 +8,10 @@ from effwidgets.errors import InputError, UnknownNameError
 from effwidgets.records import Candidate
 from effwidgets.search.engine.book import Book
 from effwidgets.search.fronts.axes import place_on
+from effwidgets.search.fronts.doubts import Measured, p_dominates
 from effwidgets.search.selection.budget import amount_text, limit_of
 
-__all__ = ["best_within"]
+__all__ = ["best_within", "chance_to_dominate"]
 
 
 def best_within(book: Book, budget: float | str | Mapping[str, float | str] | None, axis: str) -> Candidate:
@@ -40,6 +41,27 @@ def best_within(book: Book, budget: float | str | Mapping[str, float | str] | No
     if not found:
         raise InputError(_out_of_reach(book, limits))
     return found[0]
+
+
+def chance_to_dominate(book: Book, a: Candidate, b: Candidate, axis: str) -> float:
+    """Return the probability that ``a`` dominates ``b``, from the errors of what was measured; see `p_dominates`.
+
+    Raises:
+        UnknownNameError: no such cost.
+        InputError: one of them has no score, or no number for ``axis``.
+    """
+    if axis not in book.archive.axes:
+        raise UnknownNameError("cost to search along", axis, book.archive.axes)
+    return p_dominates(_measured(a, axis), _measured(b, axis), book.options.better)
+
+
+def _measured(candidate: Candidate, axis: str) -> Measured:
+    cost, score = place_on(axis, candidate), next(iter(candidate.scores), None)
+    if cost is None or score is None:
+        what = "score" if score is None else f"number for {axis}"
+        raise InputError(f"Candidate {candidate.number} has no {what}; a search times those near the front only.")
+    error = next((one.error for one in candidate.measures if one.metric == axis), None)
+    return Measured(cost=cost, score=score.value, cost_error=error or 0.0, score_error=score.error or 0.0)
 
 
 def _out_of_reach(book: Book, limits: Mapping[str, float]) -> str:

@@ -51,7 +51,8 @@ class SearchOptions:
             nobody writes torch's, numpy's or Python's own state; a worker process of ours seeds them each time.
         time_limit_s: longest time for one call of ``evaluate`` or ``finetune``; takes effect at the next forward. A
             call that hangs elsewhere is given up on soon after: its thread is left behind, a process ended.
-        workers: how many candidates are tried at once; each computes with cores // workers threads.
+        workers: how many candidates are tried at once; each computes with cores // workers threads. For an executor of
+            yours 1, the default, stands for as many as it has.
         trials: how many candidates are scored beside the dense model, seeds among them. None: the seeds alone.
         sampler: who proposes plans after the seeds. "auto" takes NSGA-II where a trial was seen to take less than
             20 ms, else TPE.
@@ -60,8 +61,8 @@ class SearchOptions:
         budgets: the most that costs may be: a share of the dense model's up to 1, an amount above, or text ("40%").
             They guide the sampler and choose who is trained; `Study.set_budget` changes them while it runs.
         finetuned: how many candidates may be trained in full.
-        executor: where candidates are made: None for threads of this process, "processes", or an executor (a
-            ``concurrent.futures.Executor``, a Dask client, an ipyparallel view).
+        executor: where candidates are made: None or "threads" for threads of this process, "processes", or an executor
+            (a ``concurrent.futures.Executor``, a Dask client, an ipyparallel client or view).
         store: where the search is kept: None for memory only, a folder, or the address of an Optuna storage. The same
             search with the same store goes on where it was.
         guide: what ranks candidates before they are trained: "score", or "divergence", which is smoother where

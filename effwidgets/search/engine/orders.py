@@ -43,7 +43,7 @@ class Made:
     Attributes:
         candidate: done, failed or cancelled; with cost, scores, seconds and what ``climbed`` was.
         tensors: a trained state as safetensors; None where the plan makes the model again, to the bit.
-        recipe: what ``recipe.json`` says of it; None where there are no tensors.
+        recipe: how a trained model is made (``recipe.json``), for `effwidgets.load`; None where there is none.
         applied: the model itself, for those in the same process. It never travels: a pickled copy is without.
     """
 

@@ -56,9 +56,16 @@ class Proposer:
         known: says whether a plan was tried already, or is under way.
 
     Example:
+        >>> import torch
+        >>> from effwidgets import Call, profile
+        >>> from effwidgets.search.selection.seeds import seeds
         >>> from effwidgets.search.selection.space import Space
-        >>> Proposer.__name__
-        'Proposer'
+        >>> model = torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.ReLU(), torch.nn.Linear(64, 8))
+        >>> space = Space(seeds(model, Call((torch.eye(64),)), most=4).options, profile(model, torch.eye(64)))
+        >>> source = Proposer(space, "random", objectives=2, seed=0, known=lambda plan: False)
+        >>> one, other = source.ask(), source.ask()
+        >>> one != other
+        True
     """
 
     def __init__(self, space: Space, who: Who, *, objectives: int, seed: int, known: Callable[[Plan], bool]) -> None:

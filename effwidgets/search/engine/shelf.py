@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from effwidgets.errors import StoreError
 from effwidgets.records import Candidate, Rung
 from effwidgets.search.engine.states import from_bytes
 from effwidgets.transforms.apply import Applied
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from effwidgets.search.store.base import Store
 
 __all__ = ["Shelf"]
+
+TRAINED: tuple[Rung, ...] = ("briefly tuned", "fine-tuned")
 
 
 class Shelf:
@@ -72,6 +75,11 @@ class Shelf:
         tensors = self._read(candidate)
         if tensors is not None:
             from_bytes(applied.model, tensors)
+        elif candidate.rung in TRAINED:
+            raise StoreError(
+                f"Candidate {candidate.number} is {candidate.rung}, and its trained state is not where the search is "
+                "kept: it was trained elsewhere, or its file was taken away. Bring it back, or train it again."
+            )
         return applied
 
     def __contains__(self, number: object) -> bool:
@@ -86,9 +94,9 @@ class Shelf:
         self._written[number] = path
 
     def _read(self, candidate: Candidate) -> bytes | None:
-        if candidate.rung not in ("briefly tuned", "fine-tuned"):
+        if candidate.rung not in TRAINED:
             return None
         if self._store is not None:
-            return self._store.tensors(candidate.number)
+            return self._store.tensors(candidate.number, candidate.rung)
         path = self._written.get(candidate.number)
         return None if path is None else path.read_bytes()

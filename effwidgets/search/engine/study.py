@@ -13,7 +13,7 @@ from effwidgets.records import Budget, Candidate, Plan, Score, StudyState
 from effwidgets.search.crews.hire import crew_for
 from effwidgets.search.engine.book import Book
 from effwidgets.search.engine.campaign import Campaign
-from effwidgets.search.engine.choice import best_within
+from effwidgets.search.engine.choice import best_within, chance_to_dominate
 from effwidgets.search.engine.compare import Comparison, compare
 from effwidgets.search.engine.coordinator import Coordinator
 from effwidgets.search.engine.gate import own_threads
@@ -234,6 +234,18 @@ class Study(Live):
         """Return how candidate ``b`` differs from candidate ``a``: cost, scores, and layer by layer."""
         with self._book.lock:
             return compare(self._book.archive[a], self._book.archive[b])
+
+    def p_dominates(self, a: int, b: int, *, axis: str = "macs") -> float:
+        """Return the probability that candidate ``a`` dominates ``b`` in score and ``axis``, from the errors measured.
+
+        For what is exact, such as MACs and a score without an error, it is 0 or 1.
+
+        Raises:
+            InputError: one of them has no score, or no number for ``axis``.
+        """
+        with self._book.lock:
+            archive = self._book.archive
+            return chance_to_dominate(self._book, archive[a], archive[b], axis)
 
     def apply(self, number: int) -> Applied:
         """Return a candidate's model, trained if it was, as a copy of the caller's own.

@@ -127,7 +127,8 @@ def plan_for(suggestions: Suggestions, budget: float | str, model: nn.Module, in
             step=one.step,
             family=one.family,
             change=one.change,
-            saving=_saving(one.memory_after, one.change, suggestions.goal, profile) / whole,
+            saving=one.saving or _saving(one.memory_after, one.change, suggestions.goal, profile) / whole,
+            latency=one.latency,
             error=one.error,
         )
         for one in suggestions

@@ -13,9 +13,9 @@ from effwidgets.search.fronts.pareto import Better
 
 __all__ = ["hand_in"]
 
-_RECOVERY: Final = 2.0
+_RECOVERY: Final = 1.7
 """Training takes back more of a small loss than of a large one: what is left is about the loss to this power, both as
-shares of the range. Measured on three small tasks after three epochs of distillation: between 1.6 and 2.6."""
+shares of the range. Measured after three epochs of distillation on a CNN (1.5 to 1.8) and an MLP (2.0 to 2.7)."""
 
 _HOPE: Final = 1.25
 """The range of scores reaches a quarter beyond the worst that was seen: the worst too gains something by training."""

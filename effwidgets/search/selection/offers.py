@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -102,7 +102,7 @@ def offers(options: Sequence[Option], profile: Profile, axes: Sequence[str], rea
     return _unbeaten(found.values(), axes)
 
 
-def _nearest(found: Iterator[Offer], dense: Offer, axes: Sequence[str], share: float) -> Offer:
+def _nearest(found: Iterable[Offer], dense: Offer, axes: Sequence[str], share: float) -> Offer:
     def far(offer: Offer) -> float:
         left = [max(offer.costs[axis] / dense.costs[axis], _LEAST) for axis in axes if dense.costs[axis] > 0]
         return abs(math.log(min(left, default=1.0) / share))
@@ -143,8 +143,8 @@ def _logarithm(option: Option, axis: str, dense: Profile, now: Profile) -> float
     own = _held(dense, unit, field)
     if own <= 0 or getattr(now.cost, field) <= 0:
         return 0.0
-    left = max(1 + getattr(option.change, field) / own, _LEAST)
-    return _held(now, unit, field) / getattr(now.cost, field) * math.log(left)
+    left = max(1 + float(getattr(option.change, field)) / own, _LEAST)
+    return _held(now, unit, field) / float(getattr(now.cost, field)) * math.log(left)
 
 
 def _held(profile: Profile, unit: set[str], field: str) -> float:
@@ -158,7 +158,7 @@ def _held(profile: Profile, unit: set[str], field: str) -> float:
     )
 
 
-def _unbeaten(found: Iterator[Offer], axes: Sequence[str]) -> tuple[Offer, ...]:
+def _unbeaten(found: Iterable[Offer], axes: Sequence[str]) -> tuple[Offer, ...]:
     kept: list[Offer] = []
     for offer in sorted(found, key=lambda one: one.rank):
         if not any(all(other.costs[axis] <= offer.costs[axis] for axis in axes) for other in kept):

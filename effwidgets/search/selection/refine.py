@@ -12,13 +12,20 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import numpy as np
+from torch import nn
 
-from effwidgets.errors import EffError
+from effwidgets.errors import EffError, TransformError
+from effwidgets.profiling.calls import Call
 from effwidgets.records import Knob, Plan, Profile, Site, Step, settings
 from effwidgets.search.selection.knapsack import Menu, frontier
+from effwidgets.search.sensitivity.gauge import Gauge, answer_of
+from effwidgets.search.sensitivity.parts import Parts, parts_of
+from effwidgets.transforms.apply import apply
 from effwidgets.transforms.base import TRANSFORMS
+from effwidgets.transforms.calibration import Calibration
+from effwidgets.transforms.trial import answer
 
-__all__ = ["Judge", "Size", "refined", "trials_of"]
+__all__ = ["Judge", "Size", "Trials", "refined", "trials_of"]
 
 Judge: TypeAlias = Callable[[Plan], float]
 """How far the outputs part after a plan, carried out and repaired."""
@@ -28,7 +35,49 @@ Size: TypeAlias = Callable[[Plan], float]
 
 _WIDER: Final = 1.34
 _ROUNDS: Final = 2
+_SAMPLES: Final = 384
 _OVER: Final = 1.02  # of the size: what still counts as the same
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Trials:
+    """Carries plans out and says how far the outputs part, on calibration samples that nothing was fitted to.
+
+    Attributes:
+        model: the dense model; it is not changed.
+        call: what it is called with.
+        profile: of the two, with groups.
+        calibration: real inputs.
+        check: called before each plan; what it raises ends the work.
+        done: how many plans were carried out.
+    """
+
+    model: nn.Module
+    call: Call
+    profile: Profile
+    calibration: Calibration | None
+    check: Callable[[], None]
+    done: int = 0
+    _known: tuple[Parts, Gauge] | None = None
+
+    def loss(self, plan: Plan) -> float:
+        """Return the divergence of the model that ``plan`` makes, repaired.
+
+        Raises:
+            TransformError: not one step could be done.
+            ModelError: the outputs are not those of the model any more.
+        """
+        self.check()
+        if self._known is None:
+            parts = parts_of(self.model, self.call, self.calibration, samples=_SAMPLES, share=0.25)
+            self._known = parts, Gauge([answer_of(answer(self.model, call)) for call in parts.held])
+        parts, gauge = self._known
+        self.done += 1
+        made = apply(self.model, plan, self.call, calibration=parts.fit, check=self.check, known=self.profile)
+        if made.skipped:
+            raise TransformError(f"{made.skipped[0].transform} could not be done: {made.skipped[0].reason}")
+        found, _ = gauge.of([answer_of(answer(made.model.eval(), call)) for call in parts.held])
+        return float("inf") if found is None else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +101,10 @@ def refined(plan: Plan, profile: Profile, size: Size, judge: Judge) -> tuple[Pla
         size: what a plan leaves of the cost.
         judge: what it loses; called `trials_of` times at most.
     """
-    best, loss = plan, judge(plan)
+    try:
+        best, loss = plan, judge(plan)
+    except EffError:  # one that cannot be done as it stands
+        return plan, float("inf")
     limit = _OVER * size(plan)
     knobs = _knobs(profile)
     for _ in range(_ROUNDS):
@@ -60,7 +112,10 @@ def refined(plan: Plan, profile: Profile, size: Size, judge: Judge) -> tuple[Pla
         made = _joined(best, moves, loss, size, limit)
         if made is None:
             break
-        found = judge(made)
+        try:
+            found = judge(made)
+        except EffError:
+            break
         if found >= loss:
             break
         best, loss = made, found

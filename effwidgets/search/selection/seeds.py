@@ -15,10 +15,11 @@ from effwidgets.profiling.calls import Call
 from effwidgets.profiling.profile import ProfileOptions
 from effwidgets.profiling.profile import profile as profile_model
 from effwidgets.records import Option, Plan, Profile
-from effwidgets.search.advice.places import places_of
+from effwidgets.search.advice.places import change_of, places_of, step_at
 from effwidgets.search.fronts.axes import LATENCY
 from effwidgets.search.selection.ladder import level_plan, spread
 from effwidgets.search.selection.offers import foreseen, offers
+from effwidgets.search.selection.refine import Trials, refined, trials_of
 from effwidgets.search.selection.scales import Scales, with_latency
 from effwidgets.search.sensitivity.measure import sensitivity
 from effwidgets.search.sensitivity.options import SensitivityOptions
@@ -35,8 +36,14 @@ _CUTS, _FACTORS = "prune", "factorize"
 FAMILIES: Final = (_CUTS, _FACTORS)
 """Kinds of techniques that a search begins with: those that can be put together at will."""
 
-_MOST_POINTS: Final = 90
+_MOST_POINTS: Final = 60
 """So many settings are measured alone at most; fewer at each place of a large model, but two at least."""
+
+_MOST_TRIALS: Final = 30
+"""So many plans are carried out at most to make a small one better."""
+
+_SMALL: Final = 0.02
+"""About the share of the cost at which that is done: there uniform plans are farthest from the best."""
 
 _SHARES: Final = (0.5, 0.1, 0.25, 0.75, 0.05, 0.16, 0.35, 0.6, 0.9, 0.03)
 """Shares of the largest setting that pays, the most telling first: fronts are steep where little is left."""
@@ -57,13 +64,15 @@ class Seeds:
 
     Attributes:
         plans: each different; the first few spread over the whole range.
-        options: what they are made from, and what a sampler draws from (`Space`).
+        options: what they are made from, and what a sampler draws from (`Space`); some were measured, all are counted.
         profile: of the dense model, with its groups.
+        trials: how many models were made and measured on the way, without labels.
     """
 
     plans: tuple[Plan, ...]
     options: tuple[Option, ...]
     profile: Profile
+    trials: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +126,49 @@ def seeds(  # noqa: PLR0913  all but two have a default
     if pieces is not None and timed:
         options = with_latency(options, pieces)
     counted = next((goal for goal in goals if goal in ("macs", "params", "param_bytes")), "macs")
-    rows = [list(_cut(profile, counted, go_on)), list(_factored(profile, counted, go_on))]
+    cut = list(_cut(profile, counted, go_on))
+    rows = [list(_factored(profile, counted, go_on))]
+    bench = Trials(model=model, call=call, profile=profile, calibration=calibration, check=go_on)
+    if calibration is not None:
+        rows.append(list(_better(bench, cut, counted)))
     for axis in (counted, LATENCY)[: 2 if timed else 1]:
         scales = Scales(model=model, call=call, profile=profile, axes=(axis,), pieces=pieces, check=go_on)
         cuts = tuple(option for option in options if option.family == _CUTS)
         rows += [list(_allocated(scales, found)) for found in (cuts, options) if found]
-    plans = _mixed(rows, most)
-    return Seeds(plans=tuple(spread(plans)), options=options, profile=profile)
+    plans = _mixed([*rows, cut], most)
+    return Seeds(
+        plans=tuple(spread(plans)),
+        options=(*options, *_unmeasured(profile, options)),
+        profile=profile,
+        trials=len(options) + bench.done,
+    )
+
+
+def _better(bench: Trials, row: Sequence[_Sized], axis: str) -> Iterator[_Sized]:
+    small = min(row, key=lambda one: abs(math.log(max(one.share, 1e-6) / _SMALL)), default=None)
+    if small is None or trials_of(small.plan) > _MOST_TRIALS:
+        return
+    whole = float(getattr(bench.profile.cost, axis))
+
+    def size(plan: Plan) -> float:
+        return float(getattr(foreseen(bench.profile, plan).cost, axis)) / whole
+
+    plan, _ = refined(small.plan, bench.profile, size, bench.loss)
+    yield _Sized(plan, size(plan))
+
+
+def _unmeasured(profile: Profile, measured: Sequence[Option]) -> Iterator[Option]:
+    # The settings between those that were measured, so that a sampler has a fine choice.
+    known = {option.step for option in measured}
+    units = {option.site: option.unit for option in measured}
+    for place in places_of(profile, FAMILIES)[0]:
+        steps = dict.fromkeys(step_at(place, share) for share in _SHARES)
+        for step in steps:
+            change = change_of(profile, step)
+            site = (step.transform, step.layers)
+            if step not in known and site in units and change is not None and min(change.macs, change.params) < 0:
+                saving = -change.macs / profile.cost.macs if profile.cost.macs else 0.0
+                yield Option(step=step, family=place.transform.family, unit=units[site], change=change, saving=saving)
 
 
 def _allocated(scales: Scales, options: Sequence[Option]) -> Iterator[_Sized]:
@@ -183,16 +228,15 @@ def _sized(profile: Profile, axis: str, plan: Plan) -> Iterator[_Sized]:
 
 
 def _mixed(rows: Sequence[Sequence[_Sized]], most: int) -> list[Plan]:
-    # The same number of each kind, as far as they go; then by size.
-    known: set[Plan] = set()
-    kept: list[_Sized] = []
-    for place, row in enumerate(sorted(rows, key=len)):
-        left = (most - len(kept)) // (len(rows) - place)
-        fresh = [one for one in {one.plan: one for one in row}.values() if one.plan not in known]
-        chosen = _thinned(fresh, left)
-        known.update(one.plan for one in chosen)
-        kept += chosen
-    return [one.plan for one in sorted(kept, key=lambda one: one.share)]
+    # The same number of each kind, twice as many of the last; then what is left of all, until there are enough.
+    known: dict[Plan, _Sized] = {}
+    everything = [one for row in rows for one in row]
+    for place, row in enumerate((*rows, everything)):
+        behind = len(rows) - place
+        quota = most - len(known) if behind <= 1 else (most - len(known)) // (behind + 1)
+        fresh = {one.plan: one for one in row if one.plan not in known}
+        known |= {one.plan: one for one in _thinned(fresh.values(), quota)}
+    return [one.plan for one in sorted(known.values(), key=lambda one: one.share)]
 
 
 def _thinned(row: Iterable[_Sized], most: int) -> list[_Sized]:

@@ -161,9 +161,9 @@ class AddressStore:
         if self._shelves is not None:
             self._shelves.put_recipe(number, recipe)
 
-    def tensors(self, number: int) -> bytes | None:
-        """Return the trained state of the highest rung; None without a folder."""
-        return None if self._shelves is None else self._shelves.get(number)
+    def tensors(self, number: int, rung: Rung | None = None) -> bytes | None:
+        """Return the trained state of a rung, or of the highest; None without a folder."""
+        return None if self._shelves is None else self._shelves.get(number, rung)
 
     def news(self) -> tuple[Candidate, ...]:
         """Return what other processes finished or gave up since this was asked last."""

@@ -105,8 +105,11 @@ class Store(Protocol):
     def put_recipe(self, number: int, recipe: str) -> None:
         """Keep the recipe of a candidate (``recipe.json``), so that `effwidgets.load` reads its folder."""
 
-    def tensors(self, number: int) -> bytes | None:
-        """Return the trained state of the highest rung; None where its plan makes it again."""
+    def tensors(self, number: int, rung: Rung | None = None) -> bytes | None:
+        """Return the trained state of a rung, the highest where none is named; None where nothing is kept of it.
+
+        A state may be there without its result: its process was killed between the two.
+        """
 
     def news(self) -> tuple[Candidate, ...]:
         """Return what other processes put since this was asked last."""

@@ -179,9 +179,9 @@ class FolderStore:
         """Keep a recipe in ``candidates/<number>/``."""
         self._shelves.put_recipe(number, recipe)
 
-    def tensors(self, number: int) -> bytes | None:
-        """Return the trained state of the highest rung."""
-        return self._shelves.get(number)
+    def tensors(self, number: int, rung: Rung | None = None) -> bytes | None:
+        """Return the trained state of a rung, or of the highest."""
+        return self._shelves.get(number, rung)
 
     def news(self) -> tuple[Candidate, ...]:
         """Return what other processes finished or gave up since this was asked last."""

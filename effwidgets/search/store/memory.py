@@ -29,7 +29,7 @@ class MemoryStore:
         self._lock = threading.Lock()
         self._claims: dict[Plan, Claim] = {}
         self._order: list[Claim] = []
-        self._tensors: dict[int, tuple[Rung, bytes]] = {}
+        self._tensors: dict[int, dict[Rung, bytes]] = {}
 
     def open(self, header: Header) -> tuple[Candidate, ...]:
         """Begin; nothing is there yet."""
@@ -67,18 +67,18 @@ class MemoryStore:
     def put_tensors(self, number: int, rung: Rung, tensors: bytes) -> None:
         """Hold a trained state."""
         with self._lock:
-            held = self._tensors.get(number)
-            if held is None or height(held[0]) <= height(rung):
-                self._tensors[number] = (rung, tensors)
+            self._tensors.setdefault(number, {})[rung] = tensors
 
     def put_recipe(self, number: int, recipe: str) -> None:
         """Do nothing: `Study.save` writes a recipe where it is wanted."""
 
-    def tensors(self, number: int) -> bytes | None:
-        """Return the trained state of the highest rung."""
+    def tensors(self, number: int, rung: Rung | None = None) -> bytes | None:
+        """Return the trained state of a rung, or of the highest."""
         with self._lock:
-            held = self._tensors.get(number)
-        return None if held is None else held[1]
+            held = self._tensors.get(number, {})
+            highest = next((each for each in reversed(RUNGS) if each in held), None)
+            wanted = rung or highest
+            return None if wanted is None else held.get(wanted)
 
     def news(self) -> tuple[Candidate, ...]:
         """Return nothing: no other process has it."""

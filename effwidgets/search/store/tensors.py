@@ -50,14 +50,14 @@ class Shelves:
         """
         write_whole(self._folder / str(number) / _RECIPE, recipe.encode())
 
-    def get(self, number: int) -> bytes | None:
-        """Return the state of the highest rung; None where there is none.
+    def get(self, number: int, rung: Rung | None = None) -> bytes | None:
+        """Return the state of a rung, or of the highest; None where there is none.
 
         Raises:
             StoreError: it cannot be read, or it is damaged.
         """
-        path = self._highest(number)
-        if path is None:
+        path = self._highest(number) if rung is None else self._file(number, rung)
+        if path is None or not path.is_file():
             return None
         with told(f"{path} could not be read"):
             tensors = path.read_bytes()

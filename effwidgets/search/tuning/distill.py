@@ -89,10 +89,9 @@ def distill(
 ) -> Distill:
     """Return a fine-tuning for `explore`: the compressed model learns to answer as the dense one.
 
-    AdamW with clipped gradients. The learning rate rises in stages as far as the model bears it, then falls as a cosine.
-    A part of the data is held out (or ``validation`` is used), and the weights that do best there are kept; that may be
-    those from before the training. Order, dropout and augmentation come from generators of its own: the same seed gives
-    the same model, in a thread too.
+    The learning rate rises as far as the model bears it, then falls as a cosine. A part of the data is held out (or
+    ``validation`` is used), and the weights that do best there are kept, which may be those from before. Order, dropout
+    and augmentation come from generators of its own: the same seed gives the same model, in a thread too.
 
     Args:
         data: inputs in one piece (a tensor, a mapping, with labels a tuple ``(inputs, labels)``), a list of batches, a

@@ -29,7 +29,7 @@ Kind: TypeAlias = Literal["auto", "logits", "values"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DistillOptions:
-    """The finer points of `distill`; the defaults are measured (three epochs on three small tasks).
+    """The finer points of `distill`.
 
     Attributes:
         kind: what the answers are: "logits" of classes, compared by the divergence of their softmax; "values", compared
@@ -45,6 +45,7 @@ class DistillOptions:
         clip: largest norm of the gradient.
         optimizer: makes one of the parameters; None for AdamW. ``weight_decay`` is not used then.
         batch_size: of data that come in one piece; batches of a list or a loader stay as they are when it is None.
+        frozen_norms: leave the statistics of batch norms as repair estimated them, and train the rest around them.
         held_out: share of the data that is not trained on, to tell which weights are best; where ``validation`` is
             given, none is.
         patience: epochs without a better loss on the held-out data after which it stops.
@@ -56,7 +57,7 @@ class DistillOptions:
     """
 
     kind: Kind = "auto"
-    temperature: float = 2.0
+    temperature: float = 4.0
     alpha: float = 0.9
     layers: tuple[str, ...] = ()
     layers_weight: float = 1.0
@@ -66,6 +67,7 @@ class DistillOptions:
     clip: float = 1.0
     optimizer: MakeOptimizer | None = None
     batch_size: int | None = None
+    frozen_norms: bool = False
     held_out: float = 0.1
     patience: int = 5
     average: float = 0.0

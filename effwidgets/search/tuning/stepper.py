@@ -18,7 +18,9 @@ __all__ = ["Stepper"]
 
 _STAGES: Final = 4
 _FACTOR: Final = 3.0
-"""The rate begins at 1/27 of the largest and is multiplied by three, three times."""
+_STILL: Final = 1000.0
+"""A thousandth of the largest rate, then a ninth, a third, and all of it. In the first stage the optimizer only learns
+how large gradients are: Adam's first steps move every weight by the whole rate, whatever its gradient."""
 
 
 class Stepper:
@@ -27,7 +29,7 @@ class Stepper:
     How large a step a repaired model bears differs by a hundred between models: a network with batch norms far from its
     teacher learns most from large ones, and a transformer near to it is thrown out of its place by the same. So the
     rise is watched: at the end of a stage (`stage_ends`) whoever trains looks whether the model got worse, and asks to
-    `slow_down` then. The optimizer meanwhile learns how large gradients are, from steps that do no harm.
+    `slow_down` then.
     """
 
     def __init__(self, model: nn.Module, options: DistillOptions, planned: int) -> None:
@@ -95,7 +97,8 @@ class Stepper:
     def share(self) -> float:
         """Return the rate of the next step as a share of the largest."""
         if self.done < self._rise:
-            return self._peak / _FACTOR ** (_STAGES - 1 - self._stage(self.done))
+            stage = self._stage(self.done)
+            return self._peak / (_FACTOR ** (_STAGES - 1 - stage) if stage else _STILL)
         gone = (self.done - self._rise) / max(1, self.planned - self._rise)
         return self._peak * 0.5 * (1 + math.cos(math.pi * min(1.0, gone)))
 

@@ -25,7 +25,7 @@ from effwidgets.search.tuning.reading import Batch
 from effwidgets.search.tuning.stepper import Stepper
 from effwidgets.search.tuning.told import Told
 from effwidgets.search.tuning.tuned import Tuned
-from effwidgets.search.tuning.weights import Snapshot, flags_kept
+from effwidgets.search.tuning.weights import Snapshot, flags_kept, freeze_norms
 
 if TYPE_CHECKING:
     from effwidgets.search.tuning.options import Loss
@@ -102,6 +102,8 @@ class Training:
             stack.enter_context(unchecked(self._model))
             stack.enter_context(flags_kept(self._teacher, train=False))
             stack.enter_context(flags_kept(self._model, train=True))
+            if self._options.frozen_norms:
+                freeze_norms(self._model)
             if self._features is not None:
                 stack.enter_context(taps(self._model, self._features.layers, self._mine))
                 stack.enter_context(taps(self._teacher, self._features.layers, self._his))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from effwidgets.errors import InputError
 
-__all__ = ["Average", "Snapshot", "flags_kept", "trained_groups", "zeros_kept"]
+__all__ = ["Average", "Snapshot", "flags_kept", "freeze_norms", "trained_groups", "zeros_kept"]
 
 _SPARSE = 0.05  # share of zeros from which on they were put there on purpose: values seldom are zero to the bit
 
@@ -100,6 +100,13 @@ def flags_kept(model: nn.Module, *, train: bool) -> Iterator[None]:
     finally:
         for module, training in before:
             module.training = training
+
+
+def freeze_norms(model: nn.Module) -> None:
+    """Let batch norms use the statistics that they have, and learn weights and biases only."""
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.track_running_stats:  # noqa: SLF001
+            module.eval()
 
 
 def _tensors(model: nn.Module) -> Iterator[Tensor]:

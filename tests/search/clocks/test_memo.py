@@ -70,6 +70,7 @@ def test_an_old_file_grows_no_further_than_its_limit(tmp_path, monkeypatch):
     assert [json.loads(line)[0] for line in (tmp_path / FILE).read_text().splitlines()] == ["7", "8", "9", "10", "11"]
 
 
+@pytest.mark.slow
 def test_two_processes_that_write_at_once_lose_nothing(tmp_path):
     program = (
         "import sys; from pathlib import Path; from effwidgets.search.clocks.memo import Memo, Timed\n"

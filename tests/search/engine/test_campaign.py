@@ -237,6 +237,19 @@ def test_the_same_store_goes_on_where_it_was_and_does_nothing_twice(model, x, ac
     assert len(calls) == spent + 2
 
 
+def test_a_trained_candidate_in_a_folder_is_a_recipe_that_loads(model, x, accuracy, tmp_path):
+    from effwidgets.transforms.recipes.recipe import load
+
+    chosen = options(store=tmp_path / "kept", finetune=Training(x), finetuned=2)
+    study = explore(model, x, evaluate=accuracy, options=chosen).run()
+    trained = next(known for known in study.candidates() if known.rung == "fine-tuned")
+
+    def build():
+        return nn.Sequential(nn.Linear(12, 24), nn.ReLU(), nn.Linear(24, 16), nn.ReLU(), nn.Linear(16, 4))
+
+    assert accuracy(load(tmp_path / "kept" / "candidates" / str(trained.number), build)) == trained.score()
+
+
 def test_a_store_of_another_model_is_refused_with_a_clear_message(model, x, accuracy, tmp_path):
     explore(model, x, evaluate=accuracy, options=options(store=tmp_path / "kept")).run()
     with torch.no_grad():

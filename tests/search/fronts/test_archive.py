@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 from types import SimpleNamespace
 
 import pytest
 
 from effwidgets.errors import SearchError, UnknownNameError
 from effwidgets.metrics.base import METRICS
-from effwidgets.records import Candidate, Cost, Memory, Plan, Score
+from effwidgets.records import Candidate, Climb, Cost, Memory, Plan, Score, Step
 from effwidgets.search.fronts.archive import Archive
 from effwidgets.search.fronts.axes import cost_axes, measures_of, place_on
+from effwidgets.search.fronts.pareto import Box, front, hypervolume
 
 MEMORY = Memory(param_bytes=8, inference_peak_bytes=7, inference_peak_at="", saved_bytes=0)
 
@@ -128,3 +130,80 @@ def test_a_cost_that_the_dense_model_has_no_number_for_has_no_hypervolume():
 def test_a_candidate_without_a_score_has_no_point():
     with pytest.raises(SearchError, match="planned"):
         Archive("higher", None).point(Candidate(number=0, plan=Plan(), rung="dense", state="planned"), "macs")
+
+
+def candidate(number, macs, score, plan=None, **more):
+    scores = (Score(metric="score", value=score),)
+    return Candidate(
+        number=number,
+        plan=plan or Plan(),
+        rung="repaired",
+        state="done",
+        cost=Cost(macs=macs, params=macs),
+        memory=MEMORY,
+        scores=scores,
+        **more,
+    )
+
+
+def test_fronts_kept_point_by_point_are_those_of_all_points_at_once():
+    dice = random.Random(7)  # noqa: S311  no secret
+    archive, points = Archive("higher", (0.0, 1.0)), {}
+    for turn in range(300):
+        # Some are put again with another score, as after a climb; values repeat, so that there are ties.
+        number = turn if turn % 5 or turn == 0 else dice.randrange(turn)
+        points[number] = (100 if number == 0 else dice.randrange(1, 40), dice.randrange(20) / 20)
+        archive.put(candidate(number, *points[number]))
+    numbers = sorted(points)
+    wanted = front([points[number] for number in numbers])
+    found = archive.fronts()[0]
+    assert found.numbers == tuple(numbers[place] for place in wanted)
+    whole = hypervolume([points[number] for number in numbers], Box(cost=100, worst=0.0, best=1.0))
+    assert found.hypervolume == pytest.approx(whole, abs=1e-12)  # sums of 300 areas in another order
+    assert [known.number for known in archive.front("macs")] == list(found.numbers)
+
+
+def test_the_history_has_a_value_for_each_result_and_ends_at_the_front():
+    archive = Archive("higher", (0.0, 1.0))
+    for number, (macs, score) in enumerate([(100, 0.9), (50, 0.8), (60, 0.7), (10, 0.5)]):
+        archive.put(candidate(number, macs, score))
+    assert archive.volumes("macs") == pytest.approx((0.0, 0.4, 0.4, 0.6))
+    climb = (Climb(rung="repaired", scores=archive[1].scores),)
+    archive.put(dataclasses.replace(candidate(1, 50, 0.9, climbed=climb), rung="fine-tuned"))
+    archive.put(archive[1])  # nothing new: no result
+    # By hand: 0.5 x 90 + 0.4 x 50.
+    assert archive.volumes("macs") == pytest.approx((0.0, 0.4, 0.4, 0.6, 0.65))
+    assert archive.volumes("params") == archive.volumes("macs")
+    assert Archive("lower", None).volumes("macs") == ()
+
+
+def test_each_technique_has_the_share_that_is_lost_without_it():
+    def plan(*names):
+        return Plan(steps=tuple(Step(transform=name, layers=("fc",)) for name in names))
+
+    archive = Archive("higher", (0.0, 1.0))
+    archive.put(candidate(0, 100, 0.9))
+    archive.put(candidate(1, 50, 0.8, plan("low_rank")))
+    archive.put(candidate(2, 25, 0.8, plan("low_rank", "channel_prune")))
+    # By hand: 0.8 x 75 with all, 0.8 x 50 without pruning, nothing without either.
+    found = {share.metric: share.value for share in archive.contributions("macs")}
+    assert found == pytest.approx({"low_rank": 1.0, "channel_prune": 1 / 3})
+
+
+def test_within_limits_the_best_score_comes_first_and_of_equals_the_cheapest():
+    archive = Archive("higher", None)
+    for number, (macs, score) in enumerate([(100, 0.9), (50, 0.8), (40, 0.8), (10, 0.3)]):
+        archive.put(candidate(number, macs, score))
+    assert [known.number for known in archive.within({"macs": 60})] == [2, 1, 3]
+    assert [known.number for known in archive.within({"macs": 60, "params": 45})] == [2, 3]
+    assert archive.within({"macs": 5}) == []
+
+
+def test_a_plan_is_found_again_and_numbers_may_have_gaps():
+    archive = Archive("higher", None)
+    mine = Plan(steps=(Step(transform="low_rank", layers=("fc",)),))
+    archive.put(candidate(4, 10, 0.5, mine))
+    assert (archive.next_number, len(archive), mine in archive, Plan() in archive) == (5, 1, True, False)
+    assert archive.of(mine).number == 4
+    with pytest.raises(UnknownNameError, match="'4'"):
+        archive[3]

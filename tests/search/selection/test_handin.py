@@ -82,7 +82,7 @@ def test_the_choice_is_nearly_the_best_of_all_choices(most):
         found = curve([score / 100 for _, score in rows], [10 * cost for cost, _ in rows])
         worst = min(score for _, score in rows) / 100
         gains = {
-            1 + k: (cost / 100, 1 - ((1 - score / 100) / (1.25 * (1 - worst))) ** 2 if worst < 1 else 1.0)
+            1 + k: (cost / 100, 1 - ((1 - score / 100) / (1.25 * (1 - worst))) ** 1.7 if worst < 1 else 1.0)
             for k, (cost, score) in enumerate(rows)
         }
 

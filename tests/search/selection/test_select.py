@@ -48,12 +48,14 @@ def test_a_smaller_budget_never_predicts_a_smaller_loss_nor_takes_more(pick, kno
         assert narrow.budget("macs").predicted <= wide.budget("macs").predicted
 
 
-def test_no_plan_of_the_space_that_costs_as_little_is_predicted_to_lose_much_less(options, known, _network, images):
+def test_no_plan_of_the_space_that_costs_as_little_is_predicted_to_lose_much_less(
+    options, known, convolutional, images
+):
     # All plans of two places, against what the knapsacks found. They add logarithms where costs add up, so a little
     # is left: at most 15% of the loss here.
     few = [one for one in options if one.step.layers in (("conv1",), ("stem",)) and one.family == "prune"]
     space, by_step = Space(few, known), {one.step: one for one in few}
-    read = scales(_network, images, known, ("macs",), few).read
+    read = scales(convolutional, images, known, ("macs",), few).read
     found = offers(few, known, ("macs",), read)
     for numbers in itertools.product(*(range(space.choices(name)) for name in space.names)):
         plan = space.plan(dict(zip(space.names, numbers, strict=True)))

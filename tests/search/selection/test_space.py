@@ -57,8 +57,10 @@ def test_pruning_comes_first_and_a_factorization_keeps_its_share_of_what_is_left
     assert both.steps[1] != alone
 
 
-def test_a_plan_is_carried_out_without_a_skip(space, _network, images, known):
-    made = apply(_network, space.plan({name: space.choices(name) - 1 for name in space.names}), images, known=known)
+def test_a_plan_is_carried_out_without_a_skip(space, convolutional, images, known):
+    made = apply(
+        convolutional, space.plan({name: space.choices(name) - 1 for name in space.names}), images, known=known
+    )
     assert made.skipped == ()
     assert len(made.edits) >= 3
 

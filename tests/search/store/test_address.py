@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import UTC, datetime, timedelta
 
+import optuna
 import pytest
 import torch
 from safetensors.torch import save
@@ -11,6 +13,7 @@ from safetensors.torch import save
 from effwidgets.errors import InputError, StoreError, UnknownNameError
 from effwidgets.search.store.address import AddressStore
 from effwidgets.search.store.base import Store
+from effwidgets.search.store.owners import Owner
 from tests.search.store.work import HEADER, blank, done
 
 
@@ -81,8 +84,6 @@ def test_another_model_is_refused_under_the_same_name_and_welcome_under_another(
 
 
 def test_a_newer_schema_is_refused(address):
-    import optuna
-
     study = optuna.create_study(storage=address, study_name="effwidgets", directions=["maximize", "minimize"])
     study.set_user_attr("header", '{"schema": 99, "made_with": "9.9"}')
     with pytest.raises(StoreError, match=r"effwidgets 9\.9 \(schema 99\)"):
@@ -90,8 +91,6 @@ def test_a_newer_schema_is_refused(address):
 
 
 def test_a_study_of_somebody_elses_is_refused(address):
-    import optuna
-
     study = optuna.create_study(storage=address, study_name="effwidgets", directions=["maximize", "minimize"])
     study.tell(study.ask(), [1.0, 2.0])
     with pytest.raises(StoreError, match="was not made by effwidgets"):
@@ -131,3 +130,19 @@ def test_an_address_that_cannot_be_reached_or_read_is_said(tmp_path):
         AddressStore("somewhere")
     with pytest.raises(UnknownNameError, match="'tensors'"):
         AddressStore("sqlite:///x.db#name=a&tensor=b")
+
+
+def test_a_claim_of_another_machine_is_free_after_an_hour_without_a_sign(address, monkeypatch):
+    store = AddressStore(address)
+    store.open(HEADER)
+    elsewhere = Owner(host="elsewhere", pid=1, started="1", token="far")  # noqa: S106  no password
+    monkeypatch.setattr(store._ledger, "_me", str(elsewhere))
+    store.begin(blank(1))
+    study = optuna.load_study(study_name="effwidgets", storage=address)
+    for minutes, free in ((1, False), (59, False), (61, True)):
+        moment = datetime.now(tz=UTC) - timedelta(minutes=minutes)
+        study.set_user_attr("alive far", moment.isoformat())
+        other = AddressStore(address)
+        assert [candidate.state for candidate in other.open(HEADER)] == ["cancelled" if free else "running"]
+        assert (other.begin(blank(1)) == 0) is free
+        other.close()

@@ -493,3 +493,18 @@ def test_a_log_that_each_line_of_can_be_read_and_optuna_cannot_is_refused(three)
     with pytest.raises(StoreError, match="cannot be read by the Optuna that is installed"):
         FolderStore(three).open(HEADER)
     assert (three / "study.log").read_bytes() == before
+
+
+def test_a_line_that_another_process_left_half_is_cut_off_before_the_next_is_written(three):
+    store, _ = opened(three)
+    other, _ = opened(three)
+    with (three / "study.log").open("ab") as log:
+        log.write(b'{"op_code":4,"half')
+    store.put(done(3, store.begin(blank(3))))
+    assert [candidate.state for candidate in other.news()] == ["done"]
+    other.put(done(4, other.begin(blank(4))))
+    store.close()
+    other.close()
+    (torn,) = three.glob("study.log.torn-*")
+    assert torn.read_bytes() == b'{"op_code":4,"half'
+    assert len(kept_in(three)) == 5

@@ -61,6 +61,7 @@ def test_the_state_of_the_highest_rung_is_held():
     store.put_tensors(3, "fine-tuned", b"high")
     store.put_tensors(3, "briefly tuned", b"low")
     assert store.tensors(3) == b"high"
+    assert (store.tensors(3, "briefly tuned"), store.tensors(4, "briefly tuned")) == (b"low", None)
 
 
 def test_a_number_that_was_never_begun_cannot_be_put():

@@ -238,3 +238,13 @@ def test_a_store_of_another_model_stops_the_search_before_anything_is_scored(tmp
 def test_a_search_that_trains_is_refused_where_tensors_have_no_place(tmp_path):
     with pytest.raises(SearchError, match="no place for trained models"):
         searched(f"sqlite:///{tmp_path / 'x.db'}", finetune=fill).run()
+
+
+def test_a_state_without_its_result_is_not_taken_for_that_of_the_rung_below(tmp_path):
+    study = searched(tmp_path / "search", finetune=fill).run()
+    trained = next(candidate for candidate in study.snapshot().candidates if candidate.rung == "fine-tuned")
+    folder = tmp_path / "search" / "candidates" / str(trained.number)
+    (folder / "fine-tuned.safetensors").rename(folder / "briefly-tuned.safetensors")
+    again = searched(tmp_path / "search", finetune=fill).run()
+    with pytest.raises(StoreError, match=f"Candidate {trained.number} is fine-tuned, and its trained state is not"):
+        again.apply(trained.number)

@@ -22,6 +22,8 @@ def test_each_rung_has_its_file_and_the_highest_is_what_load_finds(tmp_path):
     shelves.put(4, "fine-tuned", STATE)
     assert (tmp_path / "4" / "briefly-tuned.safetensors").read_bytes() == other
     assert (tmp_path / "4" / "model.safetensors").read_bytes() == STATE == shelves.get(4)
+    assert shelves.get(4, "briefly tuned") == other
+    assert shelves.get(4, "repaired") is None
     assert shelves.get(5) is None
 
 

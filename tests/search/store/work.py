@@ -10,6 +10,9 @@ import signal
 import time
 from pathlib import Path
 
+import optuna.storages.journal  # noqa: F401  here, so that the server below has it and a kill hits our own work
+import sqlalchemy  # noqa: F401
+
 from effwidgets.records import Candidate, Cost, Memory, Plan, Score, Step, settings
 from effwidgets.search.store.base import Header, ModelMark
 from effwidgets.search.store.open import store_of
