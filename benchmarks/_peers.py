@@ -7,8 +7,8 @@
 - Greedy common score, as AIMET's documentation describes it: each layer is split alone at each ratio and judged; of the
   fits, which are made monotone, a common score then gives each layer the smallest ratio that still reaches it; the
   common score of a budget is found by bisection. Judged by the smooth loss: accuracy on 350 pictures is too coarse.
-- Random search and NSGA-II over our own space of plans, batch norms estimated anew; as rows of information the same
-  with our repair without labels.
+- Random search and NSGA-II over our own space of plans, from near-dense to small, batch norms estimated anew; as rows
+  of information the same with our repair without labels.
 
 Every method gives all that it made; which ten are handed in is decided by `pick` for all alike, on validation data.
 """
@@ -16,6 +16,7 @@ Every method gives all that it made; which ten are handed in is decided by `pick
 from __future__ import annotations
 
 import copy
+import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -37,6 +38,7 @@ _RUNGS: Final = 40
 _FARTHEST: Final = 0.97
 _RATIOS: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 _BISECTIONS: Final = 40
+_POPULATION: Final = 20
 
 
 # Torch-Pruning
@@ -129,6 +131,7 @@ def full_rank(layer: nn.Module) -> int:
         if high * wide > 1:
             # The first factor runs at the full width of a strided layer.
             return (out * into * high * wide - 1) // (into * high * layer.stride[1] + out * wide)
+    assert isinstance(layer, nn.Conv2d | nn.Linear)
     out, into = layer.weight.shape[:2]
     return (out * into - 1) // (out + into)
 
@@ -147,7 +150,9 @@ def split(layer: nn.Module, rank: int) -> nn.Sequential:
         one, two = right[:rank], left[:, :rank]
     else:
         out, into, high, wide = weight.shape
-        (down, across), (top, side) = layer.stride, layer.padding
+        down, across = layer.stride
+        assert not isinstance(layer.padding, str)
+        top, side = layer.padding
         flat = weight.permute(1, 2, 0, 3).reshape(into * high, out * wide)
         left, middle, right = torch.linalg.svd(flat, full_matrices=False)
         first = nn.Conv2d(into, rank, (high, 1), (down, 1), (top, 0), bias=False)
@@ -282,11 +287,14 @@ def sampled(arena: Arena, axis: Axis, *, evolved: bool, repair: bool | tuple[str
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     space, found = our_space(arena)
     samplers: Mapping[bool, Callable[[], Any]] = {
-        True: lambda: optuna.samplers.NSGAIISampler(population_size=20, seed=arena.seed),
+        True: lambda: optuna.samplers.NSGAIISampler(population_size=_POPULATION, seed=arena.seed),
         False: lambda: optuna.samplers.RandomSampler(seed=arena.seed),
     }
     study = optuna.create_study(directions=["minimize"] * 2, sampler=samplers[evolved]())
     whole = latencies({0: arena.dense}, arena.task.inputs)[0]
+    dice = random.Random(arena.seed)  # noqa: S311  no secret
+    for _ in range(_POPULATION if evolved else arena.left):
+        study.enqueue_trial(drawn(space, dice))
     while arena.left:
         trial = study.ask()
         params = {name: trial.suggest_int(name, 0, space.choices(name) - 1) for name in space.names}
@@ -298,6 +306,15 @@ def sampled(arena: Arena, axis: Axis, *, evolved: bool, repair: bool | tuple[str
         made = arena.enter(model, str(trial.number))
         cost = made.macs if axis == "macs" else latencies({0: model}, arena.task.inputs, 5)[0] / whole
         study.tell(trial, (made.marks.loss, cost))
+
+
+def drawn(space: Space, dice: random.Random) -> dict[str, int]:
+    """Return settings drawn up to a strength that is drawn first.
+
+    With each place drawn evenly by itself, every model of many places would be a small one: none near the dense model.
+    """
+    strength = dice.random()
+    return {name: int(dice.random() * (1 + strength * (space.choices(name) - 1))) for name in space.names}
 
 
 def our_space(arena: Arena) -> tuple[Space, Profile]:

@@ -14,6 +14,7 @@ from effwidgets.records.health import Activity, Finding, Gradient, Health, Layer
 from effwidgets.records.latencies import LatencyChange
 from effwidgets.records.measures import Cost, Latency, Memory, Score
 from effwidgets.records.options import Option
+from effwidgets.records.pages import write_page
 from effwidgets.records.plans import Edit, Kept, Knob, Piece, Plan, Site, Skip, Step, Suggestion, Suggestions
 from effwidgets.records.profiles import (
     Environment,
@@ -31,6 +32,7 @@ from effwidgets.records.profiles import (
 from effwidgets.records.ranks import RankRow, Ranks
 from effwidgets.records.reconciliation import UNEXPLAINED, Explained, PeerCount, PeerLayer, Reconciliation
 from effwidgets.records.repairs import Refit, Repaired
+from effwidgets.records.reports import Detail, Doubt, SearchReport, Volumes
 from effwidgets.records.sensitivity import (
     DIVERGENCES,
     Sensitivity,
@@ -60,9 +62,11 @@ __all__ = [
     "Comparison",
     "Cost",
     "Desk",
+    "Detail",
     "DiffLine",
     "Difference",
     "DiskBytes",
+    "Doubt",
     "Edit",
     "Environment",
     "Explained",
@@ -110,6 +114,7 @@ __all__ = [
     "Rung",
     "Score",
     "Seam",
+    "SearchReport",
     "Sensitivity",
     "SensitivityPoint",
     "SensitivityProgress",
@@ -133,6 +138,7 @@ __all__ = [
     "Text",
     "Uncounted",
     "View",
+    "Volumes",
     "WidthChoice",
     "WidthTime",
     "Zeros",
@@ -140,4 +146,5 @@ __all__ = [
     "settings",
     "show",
     "views_of",
+    "write_page",
 ]

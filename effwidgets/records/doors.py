@@ -124,6 +124,10 @@ class Shown:
     def _ipython_display_(self) -> None:
         show(self)
 
+    def _report_(self) -> Shown:
+        """Return what a page about this shows."""
+        return self
+
     def view(self) -> Any:
         """Return a live view of this: a widget, with ``.selection`` for what is selected on the page.
 

@@ -13,7 +13,7 @@ from effwidgets.errors import InputError
 from effwidgets.profiling import Inputs, ProfileOptions
 from effwidgets.reconcile import ReconcileOptions
 from effwidgets.reconcile import reconcile as reconcile_model
-from effwidgets.records import Comparison, Profile, Reconciliation, Shown, Suggestions
+from effwidgets.records import Comparison, Profile, Reconciliation, Shown, Suggestions, write_page
 from effwidgets.session.planned import Planned, plan_of
 from effwidgets.session.session import session_of
 from effwidgets.transforms import Applied
@@ -217,6 +217,8 @@ def reconcile(
 def report(thing: Shown, path: str | Path) -> Path:
     """Write what has a view (a profile, suggestions, what was applied, a study) as one HTML file without a network.
 
+    A study's holds its fronts, each candidate with its recipe, the environment, and how to do the search again.
+
     Returns:
         The path written.
 
@@ -227,17 +229,4 @@ def report(thing: Shown, path: str | Path) -> Path:
         raise InputError(
             f"A profile, suggestions, what was applied or a study was expected, and {type(thing).__name__} came."
         )
-    page = thing._repr_mimebundle_().get("text/html", "")
-    if not isinstance(path, str | Path) or not str(path):
-        raise InputError(f"The path is {path!r}; the name of a file was expected, such as 'report.html'.")
-    target = Path(path)
-    text = (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{type(thing).__name__}</title>'
-        f"<style>:root{{color-scheme:light dark}}body{{margin:2rem;font-family:system-ui,sans-serif}}</style>"
-        f"</head><body>{page}</body></html>"
-    )
-    try:
-        target.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{target} could not be written: {error}. Name a file in a folder that there is.") from error
-    return target
+    return write_page(thing, path)

@@ -137,10 +137,10 @@ _CORNERS: dict[str, tuple[tuple[float, float], ...]] = {
 }  # fmt: skip
 
 
-def mark(name: str, x: float, y: float, radius: float = 5.0) -> str:
-    """Return the mark of a family as SVG, centred at (x, y)."""
+def mark(name: str, x: float, y: float, radius: float = 5.0, colour: str = "") -> str:
+    """Return the mark of a family as SVG, centred at (x, y), in its own colour or another."""
     one = family(name)
-    colour = f"var(--effdl-{one.name})"
+    colour = colour or f"var(--effdl-{one.name})"
     if one.shape in _SHAPES:
         return _SHAPES[one.shape].format(x=x, y=y, r=radius, c=colour)
     points = " ".join(f"{x + radius * dx:.1f},{y + radius * dy:.1f}" for dx, dy in _CORNERS[one.shape])

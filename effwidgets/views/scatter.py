@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from html import escape
 
 from effwidgets.views.families import family
 from effwidgets.views.page import mark
+from effwidgets.views.rungs import earlier, rung_mark, rungs_of
 from effwidgets.views.scale import Scale, scale_over, staircase
 from effwidgets.views.wire import CandidateRow, ParetoPayload
 from effwidgets.views.words import amount, clip, score_writer, shown_name
@@ -19,8 +20,11 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 74, 24, 34, 70
 _MARKS = 1500  # beyond that a static picture is a blot; the table below it has the front
 
 
-def draw_scatter(data: ParetoPayload, axis: str) -> str:
-    """Return the picture for one cost axis; an empty string while no candidate has both numbers."""
+def draw_scatter(data: ParetoPayload, axis: str, *, linked: Collection[int] = ()) -> str:
+    """Return the picture for one cost axis; an empty string while no candidate has both numbers.
+
+    The marks of candidates in ``linked`` lead to the element ``candidate-<number>`` of the same page.
+    """
     rows = [row for row in data["candidates"] if row["values"].get(axis) is not None]
     rows = [row for row in rows if row["values"]["score"] is not None]
     if not rows:
@@ -31,15 +35,19 @@ def draw_scatter(data: ParetoPayload, axis: str) -> str:
     y = scale_over([_score(row) for row in rows], _HEIGHT - _BOTTOM, _TOP)
     upward = data["metric_better"] == "higher"
     write = score_writer(data)
-    body = [*_grid(write, x, y, axis), *_front(front, axis, x, y, upward=upward)]
+    body = [*_grid(write, x, y, axis), *_front(front, axis, x, y, upward=upward), *_budget(data, axis, x, y)]
+    body += [*_errors(rows, front, axis, x, y), *_climbs(front, axis, x, y)]
     on_front = {row["number"] for row in front}
     body += [*_chosen(data, rows, axis, x, y), *_labels(data, rows, axis, x, y)]
     for row in rows:
         said = f"{write(row['values']['score'])} at {amount(axis, row['values'][axis])}"
         at = (x(_cost(row, axis)), y(_score(row)))
-        body.append(_marked(row, said, at, faded=row["number"] not in on_front))
+        drawn = _marked(row, said, at, faded=row["number"] not in on_front)
+        name = f"Candidate {row['number']}, {said}: {row['rung']}"
+        known = row["number"] in linked
+        body.append(f'<a href="#candidate-{row["number"]}" aria-label="{escape(name)}">{drawn}</a>' if known else drawn)
     names = dict.fromkeys(row["family"] for row in rows)
-    body += [_axis_titles(data, axis), *_legend([name for name in names if name != "dense"])]
+    body += [_axis_titles(data, axis), *_legend([name for name in names if name != "dense"], rungs_of(rows))]
     best = max(rows, key=lambda row: _score(row) if upward else -_score(row))
     summary = (
         f"Scatter of {len(rows)} candidates, {data['metric']} against {shown_name(axis)}; {len(front)} on the front; "
@@ -100,10 +108,56 @@ def _front(front: list[CandidateRow], axis: str, x: Scale, y: Scale, *, upward: 
     ]
 
 
+def _budget(data: ParetoPayload, axis: str, x: Scale, y: Scale) -> list[str]:
+    limit = data["budgets"].get(axis)
+    if limit is None:
+        return []
+    at = x(min(max(limit, x.low), x.high))
+    over = f'<rect x="{at:.1f}" y="{y.end:.1f}" width="{x.end - at:.1f}" height="{y.start - y.end:.1f}"'
+    return [
+        f'{over} style="fill:var(--effdl-text);opacity:.05"/>',
+        f'<path d="M{at:.1f} {y.start:.1f}V{y.end - 6:.1f}" '
+        'style="stroke:var(--effdl-quiet);stroke-width:1.4" stroke-dasharray="4 3"/>',
+        _text(at, y.end - 10, f"budget ≤ {amount(axis, limit)}", "middle" if at < x.end - 60 else "end", _HALO),
+    ]
+
+
+def _errors(rows: list[CandidateRow], front: list[CandidateRow], axis: str, x: Scale, y: Scale) -> list[str]:
+    # Half-widths of intervals, where a cost or a score was measured with one.
+    kept, drawn = {row["number"] for row in front}, []
+    for row in rows:
+        across, down = row["errors"].get(axis, 0.0), row["errors"].get("score", 0.0)
+        cost, score = _cost(row, axis), _score(row)
+        path = f"M{x(cost - across):.1f} {y(score):.1f}H{x(cost + across):.1f}" if across else ""
+        path += f"M{x(cost):.1f} {y(score - down):.1f}V{y(score + down):.1f}" if down else ""
+        if path:
+            shade = ".9" if row["number"] in kept else ".35"
+            colour = f"var(--effdl-{family(row['family']).name})"
+            drawn.append(f'<path class="error" d="{path}" opacity="{shade}" style="stroke:{colour};stroke-width:1.4"/>')
+    return drawn
+
+
+def _climbs(front: list[CandidateRow], axis: str, x: Scale, y: Scale) -> list[str]:
+    # From the score that training began at; what lies below the picture is cut off at its floor.
+    drawn = []
+    for row in front:
+        scores = [climb["score"] for climb in earlier(row) if climb["score"] is not None]
+        if not scores:
+            continue
+        at, low, high = x(_cost(row, axis)), min(y.start, y.end), max(y.start, y.end)
+        begun = min(max(y(scores[-1]), low), high)
+        drawn.append(
+            f'<path class="climb" d="M{at - 4:.1f} {begun:.1f}H{at + 4:.1f}M{at:.1f} {begun:.1f}V{y(_score(row)):.1f}" '
+            'style="stroke:var(--effdl-quiet);stroke-width:1.2" stroke-dasharray="1.5 2.5"/>'
+        )
+    return drawn
+
+
 def _marked(row: CandidateRow, said: str, at: tuple[float, float], *, faded: bool) -> str:
     dense = row["family"] == "dense"
-    drawn = mark(row["family"], *at, 7.0 if dense else 5.5)
-    title = f"{row['number']}: {clip(row['label'], 120)}, {said}"
+    drawn = mark("dense", *at, 7.0) if dense else rung_mark(row["family"], row["rung"], *at)
+    rung = "" if dense else f", {row['rung']}"
+    title = f"{row['number']}: {clip(row['label'], 120)}, {said}{rung}"
     opacity = ' opacity=".4"' if faded and not dense else ""
     return f'<g data-number="{row["number"]}"{opacity}><title>{escape(title)}</title>{drawn}</g>'
 
@@ -163,10 +217,13 @@ def _axis_titles(data: ParetoPayload, axis: str) -> str:
     )
 
 
-def _legend(names: list[str]) -> list[str]:
+def _legend(names: list[str], rungs: list[str]) -> list[str]:
     drawn, across = [], float(_LEFT)
-    for name in names:
-        drawn.append(mark(name, across + 6, _HEIGHT - 16, 5))
-        drawn.append(_text(across + 17, _HEIGHT - 12, family(name).title, "start"))
-        across += 44 + 7.5 * len(family(name).title)
+    entries = [(mark(name, 0, 0, 5), family(name).title) for name in names]
+    if len(rungs) > 1:
+        entries += [(rung_mark("other", rung, 0, 0, 4.5), rung) for rung in rungs]
+    for sign, title in entries:
+        drawn.append(f'<g transform="translate({across + 6:.1f} {_HEIGHT - 16})">{sign}</g>')
+        drawn.append(_text(across + 19, _HEIGHT - 12, title, "start"))
+        across += 44 + 6.6 * len(title)
     return drawn

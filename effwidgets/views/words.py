@@ -97,6 +97,8 @@ def amount(key: str, value: float | None) -> str:
         return "–"
     if key.endswith("_bytes"):
         return bytes_text(value)
+    if key.endswith("_s"):
+        return seconds_text(value)
     return count_text(2 * value if key.endswith("macs") else value)
 
 

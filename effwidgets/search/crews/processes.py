@@ -8,6 +8,8 @@ import time
 from concurrent.futures import Future
 from typing import Final
 
+import torch
+
 from effwidgets.errors import SearchError
 from effwidgets.search.crews.child import Child
 from effwidgets.search.crews.crew import STOPPED, unmade
@@ -23,7 +25,7 @@ _GRACE_S: Final = 2.0
 
 
 class ProcessCrew:
-    """Processes of our own, each computing with cores // slots threads.
+    """Processes of our own, each computing with cores // slots threads, no more than torch uses here.
 
     They start with the first order, take some seconds for that, and are sent the kit once. One that dies fails its
     order only, and a new one takes its place; one that hangs over its time limit, or does not stop, is killed. In them
@@ -41,6 +43,8 @@ class ProcessCrew:
     def __init__(self, kit: Kit, slots: int = 1, *, grace_s: float = _GRACE_S) -> None:
         self._packed = kit.pack()
         self._grace_s = grace_s
+        # As for threads: no more than torch is set to use here, whoever set that.
+        self._threads = max(1, min(torch.get_num_threads(), cores() // slots))
         self._lock = threading.Lock()
         self._children: set[Child] = set()
         self._free: list[Child] = []
@@ -95,7 +99,7 @@ class ProcessCrew:
                 self._free.remove(child)
                 self._children.discard(child)
             while not self._free or len(self._children) < self.slots:  # all at once: they start side by side
-                child = Child(max(1, cores() // self.slots))
+                child = Child(self._threads)
                 self._children.add(child)
                 self._free.append(child)
             return self._free.pop(0)

@@ -76,6 +76,11 @@ class Book:
         dense = self.dense
         return dense.scores[0].metric if dense is not None and dense.scores else self.options.score_name
 
+    def say(self, message: str, stage: Stage | None = None) -> None:
+        """Note what goes on, and where the run stands where that is another place."""
+        with self.lock:
+            self.message, self.stage = message, stage or self.stage
+
     def lay(self, plans: tuple[Plan, ...], source: str) -> None:
         """Let these be tried after what waits already; none of them twice."""
         held = {plan for plan, _ in self.waiting}

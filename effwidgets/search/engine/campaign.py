@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from effwidgets.errors import SearchError
-from effwidgets.records import Candidate, Plan, Rung
+from effwidgets.records import Budget, Candidate, Plan, Rung
 from effwidgets.search.engine.book import Book
 from effwidgets.search.engine.gate import Gate, own_threads
 from effwidgets.search.engine.ideas import Ideas
@@ -52,6 +52,7 @@ class Campaign:
         self._shelf = shelf
         self._back: queue.SimpleQueue[Future[Made] | None] = queue.SimpleQueue()
         self._out: dict[Future[Made], Order] = {}
+        self._revision = -1  # of the budgets that the store was told
 
     def wake(self) -> None:
         """Let the coordinator look up: a wish came, or a plan."""
@@ -65,6 +66,7 @@ class Campaign:
             SearchError: the dense model could not be scored, or the store cannot be read or written.
         """
         self._out.clear()
+        self._revision = -1
         try:
             self._open()
             self._go(crew)
@@ -105,7 +107,8 @@ class Campaign:
             if order is not None:
                 self._say("Scoring the dense model")
                 self._submit(crew, order)
-                self._drain(crew)
+                while self._out:
+                    self._take(crew)
                 self._check_dense()
             else:  # another process is at it
                 self.gate.hold(self._held)
@@ -140,10 +143,6 @@ class Campaign:
                 self.gate.hold(self._held)
             elif order is None:
                 return
-
-    def _drain(self, crew: Crew) -> None:
-        while self._out:
-            self._take(crew)
 
     def _submit(self, crew: Crew, order: Order) -> None:
         future = crew.submit(order)
@@ -218,6 +217,10 @@ class Campaign:
         self._store.put(dataclasses.replace(candidate, rung=rung, state="cancelled"))
 
     def _hear(self) -> None:
+        if self._revision != self._book.revision:
+            self._revision = self._book.revision
+            bounds = self._book.bounds()
+            self._store.set_budgets(tuple(Budget(axis=axis, limit=limit) for axis, limit in bounds.items()))
         for candidate in self._store.news():
             with self._book.lock:
                 self._book.archive.put(candidate)
@@ -286,13 +289,10 @@ class Campaign:
         return order
 
     def _held(self, begins: bool) -> None:  # noqa: FBT001  what `Gate.hold` calls
-        with self._book.lock:
-            self._book.stage = "paused" if begins else "running"
-            self._book.message = "Paused" if begins else "Goes on"
+        self._book.say("Paused" if begins else "Goes on", "paused" if begins else "running")
         self.tell()
 
     def _say(self, message: str) -> None:
-        with self._book.lock:
-            # What was wished last is more to the point than what goes on.
-            self._book.message = self._book.message if self.gate.wished else message
+        if not self.gate.wished:  # what was wished last is more to the point than what goes on
+            self._book.say(message)
         self.tell()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from effwidgets.records import Json, Shown, StudyState, show
+from effwidgets.records import Json, SearchReport, Shown, StudyState, show, write_page
 from effwidgets.search.engine.listeners import Listener
 
 __all__ = ["Live"]
@@ -22,6 +23,23 @@ class Live(Shown):
     @abstractmethod
     def on_finished(self, listener: Listener) -> Callable[[], None]:
         """Call ``listener`` with the last state; returns how to stop that."""
+
+    @abstractmethod
+    def _report_(self) -> SearchReport:
+        """Return what the report of the search says."""
+
+    def report(self, path: str | Path) -> Path:
+        """Write the search as one HTML file that needs no network: fronts, candidates, recipes, how to do it again.
+
+        Works while it runs, too: the file then holds what there is.
+
+        Returns:
+            The path written.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        return write_page(self, path)
 
     def _ipython_display_(self) -> None:
         state = self.snapshot()

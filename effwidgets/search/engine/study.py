@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from effwidgets.errors import InputError, SearchError
-from effwidgets.records import Budget, Candidate, Plan, Score, StudyState
+from effwidgets.records import Budget, Candidate, Plan, Score, SearchReport, StudyState
 from effwidgets.search.crews.hire import crew_for
 from effwidgets.search.engine.book import Book
 from effwidgets.search.engine.campaign import Campaign
@@ -21,6 +21,7 @@ from effwidgets.search.engine.ideas import Ideas, Lay
 from effwidgets.search.engine.listeners import Herald, Listener, Listeners
 from effwidgets.search.engine.live import Live
 from effwidgets.search.engine.options import SearchOptions
+from effwidgets.search.engine.report import report_of
 from effwidgets.search.engine.shelf import Shelf
 from effwidgets.search.engine.table import table_of
 from effwidgets.search.engine.workshop import Workshop
@@ -273,6 +274,9 @@ class Study(Live):
 
         save(self._take(number), path)
         return Path(path)
+
+    def _report_(self) -> SearchReport:
+        return report_of(self, self._options)
 
     def _take(self, number: int) -> Applied:
         with self._book.lock:

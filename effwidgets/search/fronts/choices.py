@@ -99,7 +99,7 @@ def near_front(points: Sequence[Point], tolerance: float, better: Better = "high
     Raises:
         InputError: ``tolerance`` is not a share from 0 to 1.
 
-    >>> near_front([(10, 0.9), (10.2, 0.89), (10, 0.5), (5, 0.4)], 0.05)
+    >>> near_front([(10, 0.9), (10.2, 0.89), (11, 0.5), (5, 0.4)], 0.05)
     [3, 0, 1]
     """
     if not 0 <= tolerance <= 1:

@@ -18,8 +18,9 @@ def contributions(points: Sequence[Point], box: Box, better: Better = "higher") 
     two equal points nothing. Points that are not on the front contribute 0. ``O(n log n)``: a point that comes out lies
     between the costs of the one that went and the next on the front.
 
-    >>> contributions([(5, 0.5), (2, 0.2), (6, 0.4)], Box(cost=10, worst=0, best=1))
-    [0.13, 0.06, 0.0]
+    >>> found = contributions([(5, 0.5), (2, 0.2), (6, 0.4)], Box(cost=10, worst=0, best=1))
+    >>> [round(share, 3) for share in found]
+    [0.07, 0.06, 0.0]
     """
     sign = 1.0 if better == "higher" else -1.0
     found = [0.0] * len(points)

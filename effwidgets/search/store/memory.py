@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from effwidgets.errors import StoreError
-from effwidgets.records import Budget, Candidate, Plan, Rung
+from effwidgets.records import RUNGS, Budget, Candidate, Plan, Rung
 from effwidgets.search.store.base import Header
 from effwidgets.search.store.claims import Claim, height
 

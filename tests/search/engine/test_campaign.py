@@ -23,6 +23,27 @@ def plans_of(study):
     return [known.plan for known in study.candidates()]
 
 
+@pytest.fixture(scope="module")
+def _found():
+    return {}
+
+
+@pytest.fixture(autouse=True)
+def _advice_once(_found, monkeypatch):
+    """Lay out the seeds once for each question: the model is the same in every test here."""
+    from effwidgets.search.selection import seeds as room
+
+    real = room.seeds
+
+    def seeds(model, call, *, calibration=None, goals=("macs",), most=24, pieces=None, **more):
+        key = (None if calibration is None else len(calibration.batches), goals, most)
+        if key not in _found:
+            _found[key] = real(model, call, calibration=calibration, goals=goals, most=most, pieces=pieces, **more)
+        return _found[key]
+
+    monkeypatch.setattr(room, "seeds", seeds)
+
+
 class Training:
     """Trains towards the teacher; knows how often, and a shorter form of itself."""
 
@@ -342,3 +363,25 @@ def test_each_technique_says_what_would_be_lost_without_it(model, x, accuracy):
     study = explore(model, x, evaluate=accuracy, options=options()).run()
     # Every candidate but the dense one uses it, and that one dominates nothing at its own cost.
     assert [(share.metric, share.value) for share in study.contributions()] == [("low_rank", 1.0)]
+
+
+def test_a_kept_search_that_was_cancelled_while_it_trained_lost_no_result(model, x, accuracy, tmp_path):
+    train, inside = Training(x), threading.Event()
+
+    def hold(candidate):
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            candidate(x)
+            inside.set()
+        raise AssertionError("nobody stopped it")
+
+    train.hold = hold
+    chosen = options(store=tmp_path / "kept", finetune=train, finetuned=2)
+    study = explore(model, x, evaluate=accuracy, options=chosen).start()
+    assert inside.wait(20)
+    study.cancel()
+    study.wait(10)
+    train.hold, train.calls = None, 0
+    again = explore(model, x, evaluate=accuracy, options=chosen).run()
+    assert [known.first_scores for known in again.candidates()] == [known.scores for known in study.candidates()]
+    assert train.calls == 2
