@@ -9,6 +9,7 @@ from effwidgets.records import Candidate, Climb, StudyState, View
 from effwidgets.views.families import family_of_steps
 from effwidgets.views.pareto_figure import draw_figure as figure_of
 from effwidgets.views.pareto_html import draw_html
+from effwidgets.views.rungs import way_up
 from effwidgets.views.texttable import Column, fold, plain, table
 from effwidgets.views.wire import VERSION, CandidateRow, ClimbRow, ParetoPayload, StepRow
 from effwidgets.views.words import (
@@ -128,7 +129,7 @@ def draw_text(state: StudyState) -> str:
     by_number = {row["number"]: row for row in data["candidates"]}
     front = [by_number[number] for number in data["fronts"].get(axis, []) if number in by_number]
     columns = [Column("#", right=True), Column("What"), Column(shown_name(axis), right=True)]
-    columns += [Column(data["metric"], right=True), Column("Training")]
+    columns += [Column(data["metric"], right=True), Column("Rung")]
     write = score_writer(data)
     rows = [_text_row(row, axis, write) for row in front[:_TEXT_ROWS]]
     if rows:
@@ -143,12 +144,13 @@ def draw_text(state: StudyState) -> str:
 
 def _text_row(row: CandidateRow, axis: str, write: Callable[[float | None], str]) -> list[str]:
     label = clip(" ".join(row["label"].split()), 56)
+    error = row["errors"].get(axis)
     return [
         str(row["number"]),
         label,
-        amount(axis, row["values"][axis]),
+        amount(axis, row["values"][axis]) + (f" ± {amount(axis, error)}" if error else ""),
         write(row["values"]["score"]),
-        row["rung"],
+        way_up(row, write),
     ]
 
 
