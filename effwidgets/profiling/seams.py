@@ -41,9 +41,11 @@ def seams_of(tallies: Mapping[str, Tally], kept: Sequence[tuple[Cell, int, str]]
 
 
 def _asked(parent: bool, inputs: Sequence[Shape] | None, outputs: Sequence[Shape] | None) -> bool:  # noqa: FBT001
-    # A picture in, a picture or rows out; rows in, rows out: blocks and heads. In other layers nobody is interested.
+    # A picture in, a picture or rows out; rows in, rows out; as it came: blocks and heads. In others nobody is interested.
     if not inputs or not outputs:
         return False
+    if parent and inputs[0] == outputs[0]:
+        return True
     before, after = len(inputs[0]), len(outputs[0])
     return (parent and before == _PICTURE and after in (_PICTURE, _ROWS)) or before == after == _ROWS
 

@@ -170,8 +170,8 @@ class Group(Record):
 class Seam(Record):
     """What autograd keeps in and around one module, so that what another module in its place would keep can be told.
 
-    Known of modules that ran once and took and returned one tensor: those with others inside that work on pictures, and
-    those that return rows.
+    Known of modules that ran once and took and returned one tensor: those with others inside that work on pictures or
+    return what has the shape that they took, and those that return rows.
 
     Attributes:
         layer: dotted path of the module.

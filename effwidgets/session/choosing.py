@@ -71,7 +71,7 @@ def choose(  # noqa: PLR0913  a verb of the package: each has a plain meaning, a
     asked = SelectOptions(options=known, calibration=data, evaluate=evaluate)
     session.bench.progress(Progress(state="working", message="Chooses under budgets"))
     try:
-        found, _ = select(model, call, budgets, asked)
+        found, _ = select(model, call, budgets, asked, session.check)
     except BaseException:
         session.bench.progress(Progress(state="failed", message="No plan was chosen."))
         raise

@@ -76,7 +76,7 @@ def sensitivity(
     with _LOCK:
         known = None if asked.resume is not None else _PARTS.get(session)
     try:
-        found = measure(model, call, options=named, known=known, origin=session.name)
+        found = measure(model, call, options=named, check=session.check, known=known, origin=session.name)
     except BaseException as error:
         part = vars(error).get("partial")
         if isinstance(part, Sensitivity) and part.points:

@@ -143,7 +143,7 @@ class Session:
             budget=budget,
             calibration=data,
             evaluate=evaluate,
-            check=self._queue.check,
+            check=self.check,
             origin=self.name,
         )
         self.seen, self.calibration = call, data
@@ -161,7 +161,7 @@ class Session:
         """Apply ``plan`` to a copy of the model and keep the result for `undo`; see `effwidgets.apply`."""
         call = self.call(inputs)
         data = self.data(calibration, call)
-        done = apply(self.model, plan, call, calibration=data, repair=repair, check=self._queue.check)
+        done = apply(self.model, plan, call, calibration=data, repair=repair, check=self.check)
         self.seen, self.calibration = call, data
         return self.keep(adopt(done, call, data))
 
@@ -246,6 +246,10 @@ class Session:
     def last_profile(self) -> Profile:
         """Return the profile made last, or make one."""
         return self._profile or self.profile()
+
+    def check(self) -> None:
+        """Raise `Cancelled` on the thread of the commands, once what it does was to be stopped; elsewhere do nothing."""
+        self._queue.check()
 
     def end(self) -> None:
         """Drop what is queued, stop what is going on, and wait for it, up to some seconds."""

@@ -37,10 +37,10 @@ def test_the_manual_has_a_word_for_every_verb_of_the_package() -> None:
     # In a line the rule is asked for, not the function.
     short = {"rank_plan": "ranks", "sparsity_plan": "sparsity", "rounded": "widths", "estimate_plan": "estimate"}
     assert short.keys() <= verbs
-    # These give no record to look at: a model for `profile`, batches for `apply`, one number, what stands behind the
-    # words, IPython's own door.
+    # These give no record to look at: a model for `profile`, batches for `apply`, a training for `explore --finetune`,
+    # one number, what stands behind the words, IPython's own door.
     assert {short.get(verb, verb) for verb in verbs} - set(WORDS) == {
-        "on_meta", "calibration_of", "download_bytes", "session_of", "sessions", "settings",
+        "on_meta", "calibration_of", "distill", "download_bytes", "session_of", "sessions", "settings",
         "load_ipython_extension", "unload_ipython_extension",
     }  # fmt: skip
 

@@ -76,7 +76,8 @@ class Campaign:
     def _open(self) -> None:
         if not self._store.keeps_tensors and self._book.options.finetune is not None:
             raise SearchError(
-                "The store has no place for trained models. Give it one, or search with finetune=None or store=None."
+                "The store has no place for trained models. Name a folder behind the address: "
+                "'...#name=NAME&tensors=FOLDER'."
             )
         found = self._store.open(self._ideas.header())
         with self._book.lock:

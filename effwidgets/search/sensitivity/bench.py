@@ -26,7 +26,7 @@ from effwidgets.transforms.base import TRANSFORMS
 from effwidgets.transforms.factorize.spectrum import remembered
 from effwidgets.transforms.factorize.whitening import prepared
 from effwidgets.transforms.sound import what_failed
-from effwidgets.transforms.trial import answer, stand_in
+from effwidgets.transforms.trial import answer, quiet_random, stand_in
 
 if TYPE_CHECKING:
     from effwidgets.transforms.base import Transform
@@ -142,7 +142,7 @@ class Bench:
         if evaluate is None:
             return ()
         own = private_copy(model).eval()  # what it writes into is its own
-        with _Asked().guard(own, self._options.time_limit_s):
+        with quiet_random(), _Asked().guard(own, self._options.time_limit_s):
             found = evaluate(own)
         return read_scores(found, self._options.score_name, main)
 

@@ -7,12 +7,15 @@ from collections.abc import Iterable
 from dataclasses import replace
 from io import FileIO
 from pathlib import Path
+from typing import Final
 
 from effwidgets.errors import InputError, SearchError
 from effwidgets.records import Sensitivity, SensitivityPoint
 from effwidgets.records.files import read_file, write_file
 
 __all__ = ["Journal", "read_sensitivity", "with_points"]
+
+_HEAD: Final = '{"format": "effwidgets", "version": '
 
 
 class Journal:
@@ -104,8 +107,10 @@ def _read(path: Path) -> tuple[Sensitivity | None, int]:
     cut = lines.pop()  # what stands behind the last line end: nothing, or a line that was cut short
     if not lines or text.lstrip().startswith("{\n"):
         # One record, perhaps indented; or a head that was cut short, which is as good as nothing.
-        if not text.strip() or (cut and not lines and not _whole(cut)):
+        if not text.strip() or (cut and not lines and not _whole(cut) and _is_head(cut)):
             return None, 0
+        if not text.lstrip().startswith("{"):
+            raise InputError(f"{path} is no JSON: it begins with {text[:40]!r}. Name another file.")
         return Sensitivity.from_json(text), 0
     if not _whole(lines[-1]) and len(lines) > 1:  # garbage with a line end: a disk that failed
         lines.pop()
@@ -142,6 +147,11 @@ def _append(file: FileIO, line: bytes) -> None:
     except OSError:
         file.truncate(start)
         raise
+
+
+def _is_head(line: str) -> bool:
+    # Else it is a file of somebody's that only has no line end, which is not to be written over.
+    return line.startswith(_HEAD) or _HEAD.startswith(line)
 
 
 def _whole(line: str) -> bool:

@@ -155,6 +155,10 @@ class Spots:
 
     def held(self, layer: LayerProfile, *, exact: bool = True) -> str | None:
         """Say what of a module others hold too, or hold in another form; None where it is all its own."""
+        return self.owned(layer) or self._seamless(layer, exact=exact)
+
+    def owned(self, layer: LayerProfile) -> str | None:
+        """The same, of its parameters and modules alone."""
         below = self.below(layer)
         names = {layer.name, *(one.name for one in below)}
         again = next((one.name for one in below if _runs_again(one)), None)
@@ -176,7 +180,7 @@ class Spots:
             return "it holds no parameters"
         if len(dtypes) > 1 or not dtypes <= FLOATS:
             return f"its parameters are {', '.join(sorted(dtypes))}; one kind of floating point was expected"
-        return self._rounded(layer, dtypes.pop()) or self._seamless(layer, exact=exact)
+        return self._rounded(layer, dtypes.pop())
 
     def _rounded(self, layer: LayerProfile, dtype: str) -> str | None:
         for one in self.below(layer):
