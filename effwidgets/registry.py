@@ -103,5 +103,10 @@ class Registry(Generic[T]):
         """Return all names with what they stand for, sorted by name."""
         return tuple((name, self[name]) for name in self)
 
+    def added(self) -> tuple[tuple[str, T], ...]:
+        """Return what was added by hand in this process, sorted by name: another one does not find it by itself."""
+        announced = entry_points(group=self._group).names if self._group is not None else set()
+        return tuple((name, item) for name, item in self.items() if name not in announced)
+
     def __repr__(self) -> str:
         return f"Registry({self._kind!r}: {', '.join(self)})"

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import threading
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
 
@@ -111,3 +111,15 @@ def test_a_plug_in_that_asks_the_registry_while_it_is_loaded_sees_what_came_befo
     things: Registry[int] = Registry("thing", "g")
     assert list(things) == ["a", "b"]
     assert seen == [[], ["a"]]
+
+
+def test_what_was_added_by_hand_is_told_from_what_is_announced(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = EntryPoints([EntryPoint(name="theirs", value="math:pi", group="things.test")])
+    monkeypatch.setattr(registry, "entry_points", lambda group: points.select(group=group))
+    things: Registry[float] = Registry("thing", "things.test")
+    things.add("ours", 1.0)
+    assert list(things) == ["ours", "theirs"]
+    assert things.added() == (("ours", 1.0),)
+    alone: Registry[float] = Registry("thing")
+    alone.add("ours", 1.0)
+    assert alone.added() == (("ours", 1.0),)

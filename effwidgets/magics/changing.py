@@ -8,7 +8,7 @@ from typing import Any, Final
 from effwidgets.errors import InputError
 from effwidgets.magics.scope import Scope
 from effwidgets.magics.searching import SEARCHING
-from effwidgets.magics.word import Word, names_in
+from effwidgets.magics.word import Word, budgets_in, names_in
 from effwidgets.records import Plan, Suggestions
 from effwidgets.session import (
     apply,
@@ -30,16 +30,9 @@ __all__ = ["CHANGING"]
 def _suggest(args: Namespace, scope: Scope) -> Suggestions:
     calibration = scope.maybe(args.calibration)
     model, inputs = scope.model(args.model), scope.inputs(args.inputs)
-    budget = dict(_limit(pair) for pair in args.budget.split(",")) if "=" in (args.budget or "") else args.budget
+    budget = budgets_in(args.budget) if "=" in (args.budget or "") else args.budget
     evaluate = scope.maybe(args.evaluate)
     return suggest(model, inputs, goal=args.goal, budget=budget, calibration=calibration, evaluate=evaluate)
-
-
-def _limit(pair: str) -> tuple[str, str]:
-    axis, _, amount = pair.partition("=")
-    if not axis.strip() or not amount.strip():
-        raise InputError(f"{pair!r} is no budget; 40%, 1.2M, or by cost macs=50%,params=1.2M was expected.")
-    return axis.strip(), amount.strip()
 
 
 def _preview(args: Namespace, scope: Scope) -> Any:

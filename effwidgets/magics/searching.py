@@ -7,10 +7,12 @@ from typing import Any, Final
 
 from effwidgets.errors import InputError
 from effwidgets.magics.scope import Scope
-from effwidgets.magics.word import Word, names_in
+from effwidgets.magics.word import Word, budgets_in, names_in
 from effwidgets.session import explore, session_of
 
 __all__ = ["SEARCHING"]
+
+_NAMED: Final = ("threads", "processes")
 
 
 def _explore(args: Namespace, scope: Scope) -> Any:
@@ -22,7 +24,9 @@ def _explore(args: Namespace, scope: Scope) -> Any:
         trials=args.trials,
         sampler=args.sampler,
         objectives=tuple(names_in(args.objectives) or ("macs",)),
-        budgets=_budgets(args.budget),
+        budgets=budgets_in(args.budget),
+        better=args.better,
+        executor=args.executor if args.executor in _NAMED else scope.maybe(args.executor),
         workers=args.workers,
         store=args.store,
         seed=args.seed,
@@ -32,16 +36,6 @@ def _explore(args: Namespace, scope: Scope) -> Any:
     )
     study.start()
     return study
-
-
-def _budgets(texts: list[str] | None) -> dict[str, float | str]:
-    found: dict[str, float | str] = {}
-    for text in texts or ():
-        name, equals, amount = text.partition("=")
-        if not equals or not name or not amount:
-            raise InputError(f"--budget is {text!r}; a cost and an amount were expected, such as macs=40%.")
-        found[name] = amount
-    return found
 
 
 def _pareto(args: Namespace, scope: Scope) -> Any:
@@ -59,9 +53,14 @@ SEARCHING: Final = (
     .takes("--sampler", default="auto", help="auto, tpe, nsga2, random, grid or ladder")
     .takes("--objectives", metavar="A,B", help="one or two costs to save, such as macs,latency_s; left out: macs")
     .takes(
-        "--budget", action="append", metavar="A=X", help="the most that a cost may be, such as macs=40%%; repeatable"
+        "--budget",
+        action="append",
+        metavar="COST=LIMIT,...",
+        help="the most that costs may be: shares or amounts, such as macs=50%%,bytes=1.2MB,latency_s=60%%",
     )
-    .takes("--finetune", metavar="F", help="what trains a candidate: a function of (model, teacher)")
+    .takes("--better", default="higher", help="higher or lower: where the score improves")
+    .takes("--finetune", metavar="F", help="what trains a candidate: a function of (model, teacher), as distill gives")
+    .takes("--executor", metavar="E", help="threads, processes, or a variable that holds an executor or a client")
     .takes("--workers", type=int, default=1, help="candidates tried at once")
     .takes("--store", metavar="PATH", help="a folder that keeps the search, so that it can go on later")
     .takes("--seed", type=int, default=0, help="of the sampler and of the training")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 from effwidgets.errors import InputError
 from effwidgets.magics.scope import Scope
 
-__all__ = ["Asked", "Word", "names_in"]
+__all__ = ["Asked", "Word", "budgets_in", "names_in"]
 
 
 class Asked(Exception):  # noqa: N818  not an error: the text that -h asked for
@@ -34,6 +34,24 @@ def names_in(text: str | None) -> list[str] | None:
     (['low_rank', 'int8'], None)
     """
     return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def budgets_in(texts: str | Iterable[str] | None) -> dict[str, str]:
+    """Return the limits by cost: said once with commas between them, or several times.
+
+    Raises:
+        InputError: a cost without a limit, or a limit without a cost.
+
+    >>> budgets_in("macs=50%, bytes=1.2MB") == budgets_in(["macs=50%", "bytes=1.2MB"])
+    True
+    """
+    found: dict[str, str] = {}
+    for pair in names_in(texts if isinstance(texts, str) else ",".join(texts or ())) or []:
+        axis, _, amount = (part.strip() for part in pair.partition("="))
+        if not axis or not amount:
+            raise InputError(f"--budget {pair} was given; something like macs=50%,latency_s=60% was expected.")
+        found[axis] = amount
+    return found
 
 
 class Word:

@@ -65,7 +65,9 @@ class Ends:
         self._before = _versions((*args, *kwargs.values()) if kwargs else args)
         for arg in args:
             if isinstance(arg, torch.Tensor):
-                self.given.append(_held(ledger, arg))
+                self.given.append(held := _held(ledger, arg))
+                if held[0] is not None:
+                    held[0].given = True
                 self.alone = self.alone and arg.layout is torch.strided
         self.alone = self.alone and bool(self.given)
         if self.alone:

@@ -108,12 +108,12 @@ class CountingPass(Observer):  # type: ignore[no-untyped-call]
             self._carry(outputs)
 
     def _read(self, tally: Tally, inputs: list[Any]) -> None:
-        """Note who reads what a layer returned."""
+        """Note who reads what a layer returned or was given."""
         if self._ledger.backward:
             return
         for tensor in inputs:
             cell = self._ledger.find(tensor)
-            if cell is not None and cell.returned and tally.name not in cell.readers:
+            if cell is not None and (cell.returned or cell.given) and tally.name not in cell.readers:
                 cell.readers |= {tally.name}
 
     def _carry(self, out: Any) -> None:

@@ -65,6 +65,7 @@ def _seam(tally: Tally, inside: int, whole: int) -> Seam | None:
         output_bytes=_added(returned, tally.name),
         keeps_input=given[0] is None or _keeps(given[0], tally.name),
         keeps_output=returned[0] is not None and _keeps(returned[0], tally.name),
+        reads_input=given[0] is not None and tally.name in given[0].readers,
     )
 
 

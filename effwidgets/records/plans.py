@@ -160,7 +160,7 @@ class Edit(Record):
         before: the modules that it changed, as they were.
         after: what stands there now.
         kept: for pruning, which channels stayed.
-        group: for pruning, the channels as they were and who held them.
+        group: for pruning, the channels as they were and who held them; for a block left out, those of its stream.
         error: relative output error of the edited layers on calibration data, None where it was not measured.
         measured: what no arithmetic on shapes can tell and was therefore measured, by name ("download_bytes").
         notes: what a reader must know of it, in sentences.

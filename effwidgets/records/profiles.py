@@ -182,6 +182,7 @@ class Seam(Record):
         output_bytes: the same of its output.
         keeps_input: whether its own operations keep its input, or nobody would be seen to: it is one of the model.
         keeps_output: whether its own operations keep its output, as those of a ReLU at its end do.
+        reads_input: whether an operation of its own, in no module inside, reads its input, as one that adds it does.
     """
 
     layer: str
@@ -191,6 +192,7 @@ class Seam(Record):
     output_bytes: int
     keeps_input: bool
     keeps_output: bool
+    reads_input: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import nn
 
-from effwidgets.errors import InputError, UnknownNameError
+from effwidgets.errors import EffError, InputError, UnknownNameError
 from effwidgets.profiling import Call
 from effwidgets.records import Budget, Command, Plain, Plan, Profile, Progress
 from effwidgets.session.desk import Workbench
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 __all__ = ["AT_ONCE", "Home", "act", "act_at_once"]
 
-AT_ONCE = frozenset({"pause", "resume", "cancel", "select", "refresh"})
+AT_ONCE = frozenset({"pause", "resume", "cancel", "select", "refresh", "set_budget"})
 """Verbs that only set something; they overtake what is queued."""
 
-_QUEUED = ("suggest", "goal", "layers", "preview", "apply", "undo", "start", "budget")
+_QUEUED = ("suggest", "goal", "layers", "preview", "apply", "undo", "start")
 
 
 class Home(Protocol):
@@ -51,6 +51,8 @@ def act_at_once(session: Home, study: Study | None, command: Command) -> None:
         _select(session, study, args)
     elif command.verb == "refresh":
         _refresh(session, study, args)
+    elif command.verb == "set_budget":
+        _set_budget(session, study, command)
     elif study is not None:
         {"pause": study.pause, "resume": study.resume, "cancel": study.cancel}[command.verb]()
 
@@ -62,6 +64,18 @@ def _select(session: Home, study: Study | None, args: Mapping[str, Any]) -> None
         session.selected[str(args.get("view"))] = chosen
     else:
         study.selection = tuple(int(number) for number in chosen)
+
+
+def _set_budget(session: Home, study: Study | None, command: Command) -> None:
+    # The page sends an amount in the unit of the cost; none lifts the budget.
+    args: dict[str, Any] = dict(command.args)
+    axis, limit = str(args.get("axis")), args.get("limit")
+    if study is None:
+        return
+    try:
+        study.set_budget(axis, None if limit is None else Budget(axis=axis, limit=float(limit)))
+    except (EffError, TypeError, ValueError) as error:
+        session.answer(command, {"message": str(error)})
 
 
 def _refresh(session: Home, study: Study | None, args: Mapping[str, Any]) -> None:
@@ -99,10 +113,6 @@ def act(session: Home, study: Study | None, command: Command) -> None:
             session.undo()
         case "start" if study is not None:
             study.start()
-        case "budget" if study is not None:
-            limit = args.get("limit")
-            axis = str(args.get("axis"))
-            study.set_budget(axis, None if limit is None else Budget(axis=axis, limit=float(limit)))
         case _:
             raise UnknownNameError("command", command.verb, [*_QUEUED, *sorted(AT_ONCE)])
 

@@ -248,7 +248,7 @@ class Session:
         return self._profile or self.profile()
 
     def check(self) -> None:
-        """Raise `Cancelled` on the thread of the commands, once what it does was to be stopped; elsewhere do nothing."""
+        """Raise `Cancelled` on the thread of commands, once what it does is to stop; elsewhere do nothing."""
         self._queue.check()
 
     def end(self) -> None:

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 
 __all__ = ["FAMILIES", "Family", "Shape", "family", "family_of", "family_of_steps", "know"]
 
-Shape: TypeAlias = Literal["circle", "square", "diamond", "triangle", "ring", "cross"]
+Shape: TypeAlias = Literal["circle", "square", "diamond", "triangle", "bar", "ring", "cross"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +41,7 @@ FAMILIES: dict[str, Family] = {
         Family(name="factorize", title="Factorize", light="#1f6fd6", dark="#74a9f7", shape="circle"),
         Family(name="prune", title="Prune", light="#c2620b", dark="#f0a254", shape="square"),
         Family(name="bottleneck", title="Bottleneck", light="#6f51c4", dark="#b197f5", shape="diamond"),
+        Family(name="drop", title="Drop blocks", light="#0b7f8f", dark="#55c2d0", shape="bar"),
         Family(name="format", title="Number format", light="#17845a", dark="#5fc79a", shape="triangle"),
         Family(name="mixed", title="Mixed", light="#b02a6b", dark="#f083b4", shape="cross"),
         Family(name="other", title="Other", light="#5a6472", dark="#a3adba", shape="cross"),
@@ -55,6 +56,7 @@ _FAMILY_OF = {
     "spatial_svd": "factorize",
     "bottleneck": "bottleneck",
     "channel_prune": "prune",
+    "drop_block": "drop",
 }
 
 

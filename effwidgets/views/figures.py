@@ -36,6 +36,7 @@ SYMBOLS = {
     "square": "square",
     "diamond": "diamond",
     "triangle": "triangle-up",
+    "bar": "bowtie",
     "cross": "cross",
 }
 """Plotly's names of the shapes in `effwidgets.views.families`."""

@@ -17,34 +17,35 @@ from effwidgets.views.words import amount, clip, progress_text, score_writer, sh
 
 __all__ = ["HTML", "TEXT"]
 
+# The weight of an id, as the style that all static pages share has it.
 _STYLE = """
-.effdl-report{border:0;max-width:none;overflow:visible;background:none}
-.effdl-report h1{font-size:1.75em;margin:.4rem 0 .2rem;overflow-wrap:anywhere}
-.effdl-report h2{font-size:1.15em;margin:0;padding:.8rem 1rem .6rem;overflow-wrap:anywhere}
-.effdl-report h3{font-size:1em;margin:0;padding:.9rem 1rem .2rem}
-.effdl-report>section{border:1px solid var(--effdl-line);border-radius:8px;margin:1.1rem 0;overflow-x:auto;
+&{border:0;max-width:none;overflow:visible;background:none}
+& h1{font-size:1.75em;margin:.4rem 0 .2rem;overflow-wrap:anywhere}
+& h2{font-size:1.15em;margin:0;padding:.8rem 1rem .6rem;overflow-wrap:anywhere}
+& h3{font-size:1em;margin:0;padding:.9rem 1rem .2rem}
+&>section{border:1px solid var(--effdl-line);border-radius:8px;margin:1.1rem 0;overflow-x:auto;
 background:var(--effdl-ground)}
-.effdl-report nav{display:flex;flex-wrap:wrap;gap:.2rem 1.1rem;margin:.6rem 0}
-.effdl-report a{color:var(--effdl-accent)}
-.effdl-report svg a:focus-visible{outline:2px solid var(--effdl-accent);outline-offset:3px}
-.effdl-report section>p{border-top:0}
-.effdl-report pre{margin:.4rem 1rem 1rem;padding:.8rem 1rem;border-radius:6px;background:var(--effdl-soft);
+& nav{display:flex;flex-wrap:wrap;gap:.2rem 1.1rem;margin:.6rem 0}
+& a{color:var(--effdl-accent)}
+& svg a:focus-visible{outline:2px solid var(--effdl-accent);outline-offset:3px}
+& section>p{border-top:0}& section>h2:not(:first-child){border-top:1px solid var(--effdl-line);padding-top:1.2rem}
+& pre{margin:.4rem 1rem 1rem;padding:.8rem 1rem;border-radius:6px;background:var(--effdl-soft);
 overflow-x:auto;font-size:.92em;line-height:1.5;max-height:32rem}
-.effdl-report details details{border-top:0;padding:.4rem 0}.effdl-report details pre{margin:.4rem 0}
-.effdl-report .pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(20rem,1fr))}
-.effdl-report .pair table th{width:11rem}
-.effdl-report .lead{font-size:1.08em;border:0;padding:.2rem 0;color:inherit}
-.effdl-report .look>summary{color:inherit;padding:.15rem 0}.effdl-report .look .q{font-weight:400}
-.effdl-report .look dl{border:0;margin:.4rem 0}.effdl-report .look dl>div{padding:.3rem 1rem .3rem 0;border:0;flex:0 1 auto;
-min-width:7.5rem}.effdl-report .look dd{font-size:1.1em}
-.effdl-report .look>div{scroll-margin-top:3.2rem}.effdl-report .look p{border:0;padding:.15rem 0}
-.effdl-report .look ol{margin:.3rem 0;padding-left:1.4rem}
-.effdl-report .look table{width:auto;min-width:60%;border-top:0}.effdl-report .look td:first-child,
-.effdl-report .look th:first-child{padding-left:0}
-.effdl-report ins,.effdl-report del{display:block;text-decoration:none}
-.effdl-report ins{color:var(--effdl-good)}.effdl-report del{color:var(--effdl-bad)}
-@media print{.effdl-report>section{break-inside:avoid-page}.effdl-report nav{display:none}}
-""".replace("\n", "")
+& details details{border-top:0;padding:.4rem 0}& details pre{margin:.4rem 0}
+& .pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(20rem,1fr))}
+& .pair table th{width:11rem}
+& .lead{font-size:1.08em;border:0;padding:.2rem 0;color:inherit}
+& .look>summary{color:inherit;padding:.15rem 0}& .look .q{font-weight:400}
+& .look dl{border:0;margin:.4rem 0}& .look dl>div{padding:.3rem 1rem .3rem 0;border:0;flex:0 1 auto;
+min-width:7.5rem}& .look dd{font-size:1.1em}
+& .look>div{scroll-margin-top:3.2rem}& .look p{border:0;padding:.15rem 0}
+& .look ol{margin:.3rem 0;padding-left:1.4rem}
+& .look table{width:auto;min-width:60%;border-top:0}& .look td:first-child,
+& .look th:first-child{padding-left:0}
+& ins,& del{display:block;text-decoration:none}
+& ins{color:var(--effdl-good)}& del{color:var(--effdl-bad)}
+@media print{&>section{break-inside:avoid-page}& nav{display:none}}
+""".replace("\n", "").replace("&", ":is(.effdl-report,#_)")
 
 
 def draw_html(report: SearchReport) -> str:
@@ -109,11 +110,10 @@ def _head(report: SearchReport, data: ParetoPayload) -> str:
     ]
     facts += [("Budget", f"≤ {amount(key, limit)}", shown_name(key)) for key, limit in data["budgets"].items()]
     title = f"{data['metric']} against {', '.join(shown_name(one) for one in _main_axes(report, data))}"
-    message = f'<p class="lead">{esc(data["message"])}</p>' if data["message"] else ""
+    now = " · ".join(filter(None, (title, progress_text(data), data["message"], report.made.replace("T", " ", 1))))
     return (
         f"<h1>Search over {esc(clip(data['title']))}</h1>"
-        f'<p class="lead q">{esc(title)} · {esc(progress_text(data))} · {esc(report.made.replace("T", " ", 1))}</p>'
-        f"{message}{_lead(report, data)}<section>{figures(facts)}</section>"
+        f'<p class="lead q">{esc(now)}</p>{_lead(report, data)}<section>{figures(facts)}</section>'
     )
 
 
@@ -124,7 +124,7 @@ def _lead(report: SearchReport, data: ParetoPayload) -> str:
     if chosen is None or dense is None:
         return ""
     write = score_writer(data)
-    why = "applied" if chosen["number"] == data["applied"] else "best in the budgets" if data["budgets"] else "knee"
+    why = "applied" if chosen["number"] == data["applied"] else "best within the budgets" if data["budgets"] else "knee"
     said = f"{write(chosen['values']['score'])}, where the dense model has {write(dense['values']['score'])}"
     saved = [text for axis in _main_axes(report, data) if (text := _saved(chosen, dense, axis))]
     link = f'<a href="#candidate-{chosen["number"]}">Candidate {chosen["number"]}</a>'
@@ -135,7 +135,7 @@ def _saved(row: CandidateRow, dense: CandidateRow, axis: str) -> str:
     now, before = row["values"].get(axis), dense["values"].get(axis)
     if now is None or not before:
         return ""
-    return f"{amount(axis, now)} {shown_name(axis)} ({percent_text(now / before - 1)})"
+    return f"{shown_name(axis)} {amount(axis, now)} ({percent_text(now / before - 1)})"
 
 
 def _front(report: SearchReport, data: ParetoPayload, axis: str, linked: set[int]) -> str:

@@ -20,7 +20,7 @@ _ROWS = 2000
 
 
 def looked_at(report: SearchReport, data: ParetoPayload) -> list[Candidate]:
-    """Return the candidates that the report tells more about: the chosen ones, then the fronts'; the dense one never."""
+    """Return what the report tells more about: the chosen candidates, then the fronts'; never the dense one."""
     fronts = [row["number"] for axis in data["axes"] for row in front_rows(data, axis)]
     known = {candidate.number: candidate for candidate in report.state.candidates}
     numbers = [number for number in dict.fromkeys([*report.chosen, *fronts]) if number != data["dense"]]

@@ -40,7 +40,7 @@ def _curve(one: Volumes) -> str:
     )
     quiet = 'style="fill:var(--effdl-quiet)"'
     lines = []
-    for tick in y.ticks(4):
+    for tick in y.ticks(6):
         lines.append(f'<path d="M{_LEFT} {y(tick):.1f}H{_WIDTH - _RIGHT}" style="stroke:var(--effdl-line)"/>')
         lines.append(f'<text x="{_LEFT - 8}" y="{y(tick) + 4:.1f}" text-anchor="end" {quiet}>{tick:.4g}</text>')
     for tick in x.ticks(8):

@@ -50,7 +50,9 @@ def way_up(row: CandidateRow, write: Callable[[float | None], str]) -> str:
     said = " → ".join([*steps, f"{row['rung']} {write(row['values']['score'])}"]) if steps else row["rung"]
     above = [climb for climb in row["climbed"] if climb not in below]
     worse = [
-        f"{climb['rung']} failed" if climb["score"] is None else f"{climb['rung']} {write(climb['score'])} was no better"
+        f"{climb['rung']} failed"
+        if climb["score"] is None
+        else f"{climb['rung']} {write(climb['score'])} was no better"
         for climb in above
     ]
     return "; ".join([said, *worse])

@@ -116,8 +116,10 @@ def _budget(data: ParetoPayload, axis: str, x: Scale, y: Scale) -> list[str]:
     over = f'<rect x="{at:.1f}" y="{y.end:.1f}" width="{x.end - at:.1f}" height="{y.start - y.end:.1f}"'
     return [
         f'{over} style="fill:var(--effdl-text);opacity:.05"/>',
-        f'<path d="M{at:.1f} {y.start:.1f}V{y.end - 6:.1f}" '
-        'style="stroke:var(--effdl-quiet);stroke-width:1.4" stroke-dasharray="4 3"/>',
+        (
+            f'<path d="M{at:.1f} {y.start:.1f}V{y.end - 6:.1f}" '
+            'style="stroke:var(--effdl-quiet);stroke-width:1.4" stroke-dasharray="4 3"/>'
+        ),
         _text(at, y.end - 10, f"budget ≤ {amount(axis, limit)}", "middle" if at < x.end - 60 else "end", _HALO),
     ]
 
@@ -221,9 +223,13 @@ def _legend(names: list[str], rungs: list[str]) -> list[str]:
     drawn, across = [], float(_LEFT)
     entries = [(mark(name, 0, 0, 5), family(name).title) for name in names]
     if len(rungs) > 1:
-        entries += [(rung_mark("other", rung, 0, 0, 4.5), rung) for rung in rungs]
+        entries += [(_sign(rung), rung) for rung in rungs]
     for sign, title in entries:
         drawn.append(f'<g transform="translate({across + 6:.1f} {_HEIGHT - 16})">{sign}</g>')
         drawn.append(_text(across + 19, _HEIGHT - 12, title, "start"))
         across += 44 + 6.6 * len(title)
     return drawn
+
+
+def _sign(rung: str) -> str:
+    return rung_mark("factorize", rung, 0, 0, 4.5).replace("--effdl-factorize", "--effdl-quiet")

@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { ParetoPayload } from "../src/core/wire";
 import { drawPareto } from "../src/views/pareto";
 import { find, Heard, key, pareto, place, press } from "./fake";
@@ -21,6 +21,7 @@ const shown = (el: HTMLElement): string[] =>
     .map((node) => node.textContent);
 
 beforeEach(() => document.body.replaceChildren());
+afterEach(() => vi.useRealTimers());
 
 describe("the Pareto view", () => {
   it("has one mark for each finished candidate, and no other done mark", () => {
@@ -146,6 +147,105 @@ describe("the Pareto view", () => {
     slider.dispatchEvent(new Event("input"));
     expect(find(el, ".effdl-foot").textContent).toContain("Best within 1.69 G: candidate 9, 99.0% (−55%)");
     expect(find(el, "[data-number='0']").hasAttribute("data-beyond")).toBe(true);
+  });
+
+  it("asks the search for a budget when the slider stands still, and lifts it", () => {
+    vi.useFakeTimers();
+    const { el, heard, view } = mount();
+    const slider = find<HTMLInputElement>(el, "input[type=range]");
+    for (const place of ["60", "50", "40"]) {
+      slider.value = place;
+      slider.dispatchEvent(new Event("input"));
+    }
+    expect(heard.commands).toEqual([]);
+    vi.advanceTimersByTime(250);
+    const [command] = heard.commands;
+    expect(heard.commands).toHaveLength(1);
+    expect(command?.verb).toBe("set_budget");
+    expect(command?.args.axis).toBe("macs");
+    const limit = Number(command?.args.limit); // the payload counts MACs, the axis FLOPs: 1.69 G
+    expect(2 * limit).toBeGreaterThan(1.68e9);
+    expect(2 * limit).toBeLessThan(1.7e9);
+    view.update({ ...pareto(), budgets: { macs: limit } });
+    press(el, "×");
+    expect(find(el, ".effdl-limits").hasAttribute("hidden")).toBe(true);
+    vi.advanceTimersByTime(250);
+    expect(heard.commands.at(-1)).toEqual({ verb: "set_budget", args: { axis: "macs", limit: null } });
+  });
+
+  it("draws the budgets that the search has, each on its axis", () => {
+    const { el, view } = mount({ ...pareto(), budgets: { macs: 0.6e9, params: 8e6 } });
+    expect(find(el, ".effdl-handle").textContent).toBe("≤ 1.20 G");
+    expect(find(el, ".effdl-limits").textContent).toBe("FLOPs ≤ 1.20 G×Parameters ≤ 8.00 M×");
+    const list = find<HTMLSelectElement>(el, "select");
+    list.value = "params";
+    list.dispatchEvent(new Event("change"));
+    expect(find(el, ".effdl-handle").textContent).toBe("≤ 8.00 M");
+    view.update({ ...pareto(), budgets: {} });
+    expect(el.querySelector(".effdl-handle")).toBeNull();
+  });
+
+  it("keeps a newer wish when an older one is granted late", () => {
+    vi.useFakeTimers();
+    const { el, heard, view } = mount();
+    const slider = find<HTMLInputElement>(el, "input[type=range]");
+    const move = (place: string): void => {
+      slider.value = place;
+      slider.dispatchEvent(new Event("input"));
+      vi.advanceTimersByTime(250);
+    };
+    move("60");
+    const first = find(el, ".effdl-handle").textContent;
+    move("40");
+    const second = find(el, ".effdl-handle").textContent;
+    expect(first).not.toBe(second);
+    const sentLimit = (index: number): number => Number(heard.commands[index]?.args.limit);
+    view.update({ ...pareto(), budgets: { macs: sentLimit(0) } });
+    expect(find(el, ".effdl-handle").textContent).toBe(second);
+    view.update({ ...pareto(), budgets: { macs: sentLimit(1) } });
+    expect(find(el, ".effdl-handle").textContent).toBe(second);
+    view.update({ ...pareto(), budgets: { macs: 0.9e9 } }); // somebody set it from Python
+    expect(find(el, ".effdl-handle").textContent).toBe("≤ 1.80 G");
+  });
+
+  it("shows rungs, the way up, who thought of it, and errors of what was measured", () => {
+    const payload = pareto();
+    payload.axes = ["latency_s", ...payload.axes];
+    payload.fronts.latency_s = [11];
+    const tuned = payload.candidates.find((candidate) => candidate.number === 11);
+    const plain = payload.candidates.find((candidate) => candidate.number === 9);
+    if (!tuned || !plain) throw new Error("the sample lost its candidates");
+    Object.assign(tuned, { rung: "fine-tuned", source: "tpe", errors: { latency_s: 0.0001, score: 0.004 } });
+    tuned.climbed = [{ rung: "repaired", score: 0.971, seconds: 1 }];
+    tuned.values.latency_s = 0.0124;
+    plain.rung = "zero-shot";
+    plain.values.latency_s = 0.02;
+    const { el, view } = mount(payload);
+    expect(find(el, "[data-number='11']").getAttribute("data-rung")).toBe("fine-tuned");
+    expect(find(el, ".effdl-legend").textContent).toContain("zero-shot");
+    expect(find(el, ".effdl-legend").textContent).toContain("21 not measured: far from the front");
+    expect(el.querySelectorAll(".effdl-error[data-front]")).toHaveLength(1);
+    view.select([11]);
+    expect(el.querySelectorAll(".effdl-climb")).toHaveLength(1);
+    const card = find(el, ".effdl-card").textContent;
+    expect(card).toContain("repaired 97.1% → fine-tuned 98.9%");
+    expect(card).toContain("Proposed by TPE");
+    expect(card).toContain("12.4 ms ± 100 µs");
+    const twin = find<HTMLDetailsElement>(el, ".effdl-twin");
+    twin.open = true;
+    twin.dispatchEvent(new Event("toggle"));
+    expect(find(twin, "[data-pin='11']").closest("tr")?.textContent).toContain("12.4 ms ± 100 µs");
+  });
+
+  it("shows how the hypervolume grew and what brought it, on the axis that the search is after", () => {
+    const payload = { ...pareto(), volumes: [0, 0.5, 0.871], contributions: { low_rank: 0.25, channel_prune: 0.5 } };
+    const { el } = mount({ ...payload, objectives: ["macs"] });
+    expect(find(el, ".effdl-spark svg").getAttribute("aria-label")).toContain("from 0.000 to 0.871 over 3 results");
+    expect(find(el, ".effdl-foot").textContent).toContain("lost without: channel prune 50%, low rank 25%");
+    const list = find<HTMLSelectElement>(el, "select");
+    list.value = "params";
+    list.dispatchEvent(new Event("change"));
+    expect(find(el, ".effdl-spark").hasAttribute("hidden")).toBe(true);
   });
 
   it("shows that the hypervolume grew", () => {

@@ -8,7 +8,7 @@ from torch import nn
 
 import effwidgets
 from effwidgets.errors import InputError
-from effwidgets.magics.choosing import _budgets
+from effwidgets.magics import effdl
 from effwidgets.session.planned import plan_of
 
 
@@ -47,8 +47,11 @@ def test_without_budgets_the_verb_says_what_they_look_like(network):
         effwidgets.choose(network, torch.eye(32))
 
 
-def test_the_word_reads_budgets():
-    assert _budgets("macs=50%, bytes=1.2MB") == {"macs": "50%", "bytes": "1.2MB"}
-    for text in (None, "", "macs", "macs=", "=3"):
+def test_the_word_takes_budgets_at_once_or_one_by_one(network):
+    names = {"network": network, "x": torch.eye(32)}
+    once = effdl("choose network x --budget macs=50%,bytes=60%", names=names)
+    assert {one.axis: one.met for one in once.budgets} == {"macs": True, "param_bytes": True}
+    assert effdl("choose network x --budget macs=50% --budget bytes=60%", names=names).plan == once.plan
+    for text in ("", "--budget=", "--budget=macs", "--budget=macs=", "--budget==3"):
         with pytest.raises(InputError, match="macs=50%"):
-            _budgets(text)
+            effdl(f"choose network x {text}", names=names)

@@ -16,7 +16,7 @@ from torch import nn
 
 import effwidgets
 from effwidgets import SearchOptions, explore, session_of
-from effwidgets.errors import EffError, InputError
+from effwidgets.errors import Cancelled, EffError, InputError
 from effwidgets.profiling.timing.alone import alone
 from effwidgets.records import COMMANDS, Budget, Command, Plan, Step, settings
 from effwidgets.session import PUBLISHER, Session
@@ -252,9 +252,21 @@ def test_a_budget_that_is_dragged_holds_in_the_search(x: torch.Tensor, model: nn
     study = explore(model, x, evaluate=lambda candidate: 0.5, options=SearchOptions(plans=narrow(2))).run()
     for ident, limit in (("one", 1000.0), ("two", None)):
         args = settings(axis="macs", limit=limit)
-        COMMANDS[study.origin](Command(origin=study.origin, verb="budget", args=args, id=ident))
+        COMMANDS[study.origin](Command(origin=study.origin, verb="set_budget", args=args, id=ident))
         wanted = () if limit is None else (Budget(axis="macs", limit=1000.0),)
         until(lambda wanted=wanted: study.snapshot().budgets == wanted)
+
+
+def test_a_budget_that_cannot_be_is_answered_in_the_view_that_asked(x: torch.Tensor, model: nn.Module) -> None:
+    study = explore(model, x, evaluate=lambda candidate: 0.5, options=SearchOptions(plans=narrow(2))).run()
+    screen = Screen(study.origin, "turn/me")
+    for ident, args in (("a", settings(axis="no_such_cost", limit=1.0)), ("b", settings(axis="macs", limit="much"))):
+        asked = settings(dict(args), key="me")
+        COMMANDS[study.origin](Command(origin=study.origin, verb="set_budget", args=asked, id=ident))
+    until(lambda: len(screen.payloads) == 2)
+    assert "no_such_cost" in screen.payloads[0]["message"]
+    assert "much" in screen.payloads[1]["message"]
+    assert study.snapshot().budgets == ()
 
 
 def test_a_fault_of_a_study_command_reaches_the_view_that_asked(x: torch.Tensor, model: nn.Module) -> None:
@@ -301,6 +313,24 @@ def test_a_newer_search_cancels_the_older_and_a_study_that_nobody_holds_is_forgo
 def test_a_cancel_with_nothing_running_stops_nothing_later(model: nn.Module, x: torch.Tensor) -> None:
     send(session_of(model), "cancel")
     assert len(effwidgets.suggest(model, x)) > 0
+
+
+@pytest.mark.parametrize("verb", [effwidgets.sensitivity, lambda model, x: effwidgets.choose(model, x, {"macs": 0.5})])
+def test_a_cancel_of_the_screen_ends_a_long_verb(
+    verb: Any, model: nn.Module, x: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, ended = session_of(model), threading.Event()
+
+    def do(command: Command) -> None:
+        send(session, "cancel")  # as if it came in the middle: what came before a command does not stop it
+        try:
+            verb(model, x)
+        except Cancelled:
+            ended.set()
+
+    monkeypatch.setattr(session, "do", do)
+    send(session, "suggest")
+    assert ended.wait(60)
 
 
 def test_a_command_of_a_screen_waits_while_a_time_is_measured(model: nn.Module, x: torch.Tensor) -> None:

@@ -8,10 +8,11 @@ from typing import Final, TypeAlias
 
 from effwidgets.records import Option, Profile, Skip
 
-__all__ = ["Affordable", "affordable", "trials_for"]
+__all__ = ["Affordable", "affordable", "looks_for", "trials_for"]
 
 _MOST: Final = 160
 _FEWEST: Final = 24
+_FEWEST_LOOKS: Final = 8
 _EASY_MACS: Final = 1.5e9  # of one forward
 _EASY_LAYERS: Final = 250
 
@@ -32,6 +33,19 @@ def trials_for(profile: Profile) -> int:
     """
     easy = min(1.0, _EASY_MACS / max(1, profile.cost.macs), _EASY_LAYERS / len(profile.layers))
     return max(_FEWEST, round(_MOST * easy))
+
+
+def looks_for(profile: Profile) -> int:
+    """Return for how many entries of a list the model that they make is profiled at most.
+
+    As many as are tried, and fewer from 250 layers on: one takes as long as the model has modules. At least 8.
+
+    >>> from effwidgets import profile
+    >>> import torch
+    >>> looks_for(profile(torch.nn.Linear(8, 8), torch.ones(1, 8)))
+    160
+    """
+    return max(_FEWEST_LOOKS, round(trials_for(profile) * min(1.0, _EASY_LAYERS / len(profile.layers))))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

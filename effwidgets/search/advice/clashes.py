@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from effwidgets.records import Profile, Step
-from effwidgets.search.advice.places import holders
+from effwidgets.search.advice.places import DROPS, holders
 from effwidgets.transforms.base import TRANSFORMS
 
 __all__ = ["clash", "clashes_of"]
@@ -30,7 +30,10 @@ def clashes_of(profile: Profile, steps: Sequence[Step]) -> list[tuple[int, ...]]
             at.setdefault(layer, []).append(place)
     near = [sorted({other for layer in layers for other in at[layer]} - {place}) for place, layers in enumerate(held)]
     reruns = [place for place, step in enumerate(steps) if _family(step) == _RERUN]
-    found = [{other for other in others if clash(steps[place], steps[other])} for place, others in enumerate(near)]
+    found = [
+        {other for other in others if clash(steps[place], steps[other]) or _vain(steps, held, place, other)}
+        for place, others in enumerate(near)
+    ]
     for place in reruns:
         found[place] |= {other for other in reruns if other != place and _nested(steps[place], steps[other])}
     return [tuple(sorted(others)) for others in found]
@@ -45,6 +48,12 @@ def clash(one: Step, other: Step) -> bool:
     """
     families = {_family(one), _family(other)}
     return not families & {"prune", _RERUN} or (one.transform, one.layers) == (other.transform, other.layers)
+
+
+def _vain(steps: Sequence[Step], held: Sequence[frozenset[str]], one: int, other: int) -> bool:
+    # Channels that lie inside of a block which is left out.
+    pairs = ((one, other), (other, one))
+    return any(_family(steps[block]) == DROPS and held[inner] <= held[block] for block, inner in pairs)
 
 
 def _family(step: Step) -> str:

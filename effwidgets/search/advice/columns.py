@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,11 @@ from effwidgets.errors import Cancelled, EffError
 from effwidgets.profiling.calls import Call
 from effwidgets.profiling.failures import is_empty
 from effwidgets.records import Latency, Option, Plan, Profile, Score
+from effwidgets.search.advice.afford import looks_for
 from effwidgets.search.clocks.pieces import Pieces
 from effwidgets.search.engine.scores import read_scores
-from effwidgets.transforms.apply import apply, hypothetical, private_copy
+from effwidgets.transforms.apply import apply, private_copy
+from effwidgets.transforms.hypothetical import Drafts
 from effwidgets.transforms.sound import what_failed
 from effwidgets.transforms.trial import quiet_random
 
@@ -81,20 +84,21 @@ class Columns:
         return made
 
     def remembered(self, options: Iterable[Option]) -> list[Option]:
-        """Profile what each would make, for its memory, where that was not done yet."""
+        """Profile what each would make, for its memory, where that was not done yet: for the first `looks_for`."""
+        drafts, most, left = Drafts(self.model, self.call, known=self.profile), looks_for(self.profile), 0
         made = []
         for option in options:
             self.check()
-            if option.memory_after is None:
-                try:
-                    plan = Plan(steps=(option.step,))
-                    memory = hypothetical(self.model, plan, self.call, known=self.profile, backward=False).memory
-                except EffError:  # the trial itself went well; only this number is missing
-                    made.append(option)
-                    continue
-                made.append(replace(option, memory_after=memory))
-            else:
-                made.append(option)
+            memory = option.memory_after
+            if memory is None and len(made) < most:
+                with suppress(EffError):  # the trial itself went well; only this number is missing
+                    memory = drafts.profile(Plan(steps=(option.step,)), backward=False).memory
+            elif memory is None:
+                left += 1
+            made.append(replace(option, memory_after=memory))
+        if left:
+            size = f"{len(self.profile.layers):,} modules"
+            self.notes.append(f"The memory after a step was worked out for the first {most}: the model has {size}.")
         return made
 
     def scored(self, options: Iterable[Option], evaluate: Evaluate) -> tuple[tuple[Score, ...], list[Option]]:

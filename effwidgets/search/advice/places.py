@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from effwidgets.errors import EffError
 from effwidgets.records import Cost, Knob, Plain, Profile, Site, Skip, Step, settings
 from effwidgets.search.advice.goals import serves
 from effwidgets.transforms.base import TRANSFORMS, Transform
+from effwidgets.transforms.describe import reads_of
 
-__all__ = ["FRACTIONS", "Place", "change_of", "holders", "places_of", "step_at", "steps_at"]
+__all__ = ["DROPS", "FRACTIONS", "Place", "change_of", "holders", "places_of", "step_at", "steps_at"]
 
 FRACTIONS = ((0.25, 0.5, 0.75), (0.5, 0.625, 0.75))
 """Shares that are tried of the largest setting that pays, where there is one, and else of the largest."""
+
+
+DROPS: Final = "drop"
+"""The family of what takes blocks out with all layers inside."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,8 +105,17 @@ def change_of(profile: Profile, step: Step) -> Cost | None:
 
 
 def holders(profile: Profile, step: Step) -> frozenset[str]:
-    """Return the layers that a step changes: those that it names, and the members of a group that it names."""
-    named = set(step.layers)
+    """Return the layers that a step changes: those that it names, and the members of a group that it names.
+
+    A group bears the name of a layer: only who asks for the groups of a profile can mean all its members. With a block
+    that is left out go all layers inside.
+    """
+    named, transform = set(step.layers), TRANSFORMS[step.transform]
+    if transform.family == DROPS:
+        inside = tuple(f"{name}." for name in named)
+        return frozenset(named | {layer.name for layer in profile.layers if layer.name.startswith(inside)})
+    if "groups" not in reads_of(transform):
+        return frozenset(named)
     groups = [group for group in profile.groups if group.name in named]
     return frozenset(named | {member.layer for group in groups for member in group.members})
 

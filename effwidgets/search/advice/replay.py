@@ -34,20 +34,25 @@ class _Line:
 
     @classmethod
     def of(cls, module: nn.Module) -> _Line:
-        constants = (getattr(module, name) for name in cast("Any", module).__constants__)
         buffers = (tensor.clone() for tensor in module.buffers(recurse=False))  # batch norm may write into its own
-        return cls((type(module), module.training, *constants), tuple(module.parameters(recurse=False)), tuple(buffers))
+        return cls(_settings(module), tuple(module.parameters(recurse=False)), tuple(buffers))
 
     def fits(self, module: nn.Module) -> bool:
         # Parameters are the same when they are one object: copies of a model share them. Buffers are copied.
-        other = _Line.of(module)
+        if self.settings != _settings(module):
+            return False
+        parameters, buffers = tuple(module.parameters(recurse=False)), tuple(module.buffers(recurse=False))
         return (
-            self.settings == other.settings
-            and len(self.parameters) == len(other.parameters)
-            and all(one is two for one, two in zip(self.parameters, other.parameters, strict=True))
-            and len(self.buffers) == len(other.buffers)
-            and all(map(_equal, self.buffers, other.buffers))
+            len(self.parameters) == len(parameters)
+            and all(one is two for one, two in zip(self.parameters, parameters, strict=True))
+            and len(self.buffers) == len(buffers)
+            and all(map(_equal, self.buffers, buffers))
         )
+
+
+def _settings(module: nn.Module) -> tuple[object, ...]:
+    constants = (getattr(module, name) for name in cast("Any", module).__constants__)
+    return type(module), module.training, *constants
 
 
 class Replay:

@@ -20,7 +20,7 @@ from effwidgets.search.advice.goals import amount_now, as_goal, merit
 from effwidgets.search.advice.survey import Survey, survey
 from effwidgets.search.advice.words import headline, reason, risk_of, warnings
 from effwidgets.search.selection.budget import amount_text
-from effwidgets.search.selection.choose import choose
+from effwidgets.search.selection.choose import by_path, choose
 from effwidgets.transforms.calibration import calibration_of
 from effwidgets.transforms.sound import check_answers, check_calibration
 from effwidgets.transforms.trial import quiet_random
@@ -35,8 +35,6 @@ Site: TypeAlias = tuple[str, tuple[str, ...]]
 
 Budgets: TypeAlias = float | str | Mapping[str, float | str]
 """A share of what the model takes now (up to 1), an amount of the goal, or text such as "40%"; or these by cost."""
-
-_CHOSEN_BY_PATH: Final = ("macs", "params", "param_bytes", "inference_peak_bytes", "saved_bytes")
 
 
 def suggest(  # noqa: PLR0913  a verb of the package: all but two have a default
@@ -153,9 +151,9 @@ class _Asked:
 def _picked(asked: _Asked, budget: Budgets) -> tuple[tuple[Option, ...], str]:
     # The options of a plan that keeps the budget, and what is said of it.
     found = asked.found
-    if not isinstance(budget, Mapping) and found.goal in _CHOSEN_BY_PATH:
+    if not isinstance(budget, Mapping) and by_path(found.goal):
         reached = choose(asked.model, asked.call, found, budget, asked.check)
-        after, now = amount_now(found.goal, reached.profile), amount_now(found.goal, found.profile)
+        after, now = reached.amount, amount_now(found.goal, found.profile)
         return reached.options, (
             f"{len(reached.options)} of these together keep the budget of {budget}: {amount_text(found.goal, after)} "
             f"of {found.goal}, {after / now:.0%} of now. Their errors were measured one by one and add up."

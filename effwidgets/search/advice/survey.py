@@ -19,9 +19,9 @@ from effwidgets.search.advice.measure import Bench
 from effwidgets.search.advice.places import Place, change_of, holders, places_of, step_at
 from effwidgets.search.advice.words import no_faster
 from effwidgets.search.clocks.pieces import Pieces
-from effwidgets.transforms.apply import hypothetical
 from effwidgets.transforms.base import TRANSFORMS
 from effwidgets.transforms.factorize.spectrum import remembered
+from effwidgets.transforms.hypothetical import Drafts
 from effwidgets.transforms.sound import what_failed
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def survey(  # noqa: PLR0913  all but two have a default
     if goal == LATENCY:
         pieces = pieces or Pieces(model, call, known, check=check)
         known = replace(known, latency=pieces.whole())
-    aim = _Aim(model, call, goal, known)
+    aim = _Aim(Drafts(model, call, known=known), goal, known)
     bench = Bench(model, call, known, calibration)
     wanted, nothing = aim.options(places, check)
     if pieces is not None and goal == LATENCY:
@@ -162,8 +162,7 @@ def _tried(bench: Bench, wanted: list[Option], aim: _Aim, check: Callable[[], No
 @dataclass(frozen=True, slots=True, eq=False)
 class _Aim:
     # The goal at one model: what a step would save of it.
-    model: nn.Module
-    call: Call
+    drafts: Drafts
     goal: str
     profile: Profile
 
@@ -217,7 +216,7 @@ class _Aim:
         try:
             plan = Plan(steps=(option.step,))
             backward = self.goal == "training_peak_bytes"
-            after = hypothetical(self.model, plan, self.call, known=self.profile, backward=backward)
+            after = self.drafts.profile(plan, backward=backward)
             saved = self.now - amount_now(self.goal, after)
         except EffError:  # a step that cannot even be laid out saves nothing
             return option

@@ -39,6 +39,7 @@ def _weight(profile: Profile, step: Step) -> tuple[LayerProfile, tuple[int, ...]
 
 
 _PLAINLY: Final = {
+    "drop_block": "Drop {where}, its input goes on as it is",
     "fold_bn": "Fold {last} into {first}",
     "checkpoint": "Run {where} again in the backward",
     "int8": "Keep {where} in int8, {mode}",

@@ -125,6 +125,19 @@ class Pieces:
         """
         return _sound(self._changes([tuple(steps)])[0])
 
+    def knows(self, steps: Plan | Iterable[Step]) -> bool:
+        """Say whether `plan` can answer without measuring: whole and pieces were timed, here or earlier."""
+        if self._whole is None:
+            return False
+        try:
+            keys = [pair.key for pair in self._pairs(tuple(steps), place_text(self._device))]
+        except Cancelled:
+            raise
+        except EffError:  # so `plan` says at once why it cannot
+            return True
+        done = (*self._found, *self._failed)
+        return all(key in done or self._memo.get(key) is not None for key in keys)
+
     def _changes(self, plans: Sequence[tuple[Step, ...]]) -> list[LatencyChange | EffError]:
         whole = self.whole()  # first: it also warms the processor up
         where = place_text(self._device)

@@ -56,7 +56,9 @@ class Child:
         self._requests = Wire(self._process.stdin)
         self._end = weakref.finalize(self, _end, self._process, self._log)
         threading.Thread(target=_listen, args=(self._process.stdout, self.replies), daemon=True).start()
-        self._process.stdin.write(json.dumps([path or str(Path.cwd()) for path in sys.path]).encode() + b"\n")
+        with contextlib.suppress(OSError):  # gone already, which its replies say
+            self._process.stdin.write(json.dumps([path or str(Path.cwd()) for path in sys.path]).encode() + b"\n")
+            self._process.stdin.flush()  # now: it imports what it needs while others are sent their kit
 
     @property
     def pid(self) -> int:
@@ -94,10 +96,12 @@ class Child:
 
 def _listen(stream: IO[bytes], replies: queue.SimpleQueue[Reply | None]) -> None:
     wire = Wire(stream)
-    while (reply := wire.receive()) is not None:
-        replies.put(reply)  # type: ignore[arg-type]
-    replies.put(None)
-    stream.close()
+    try:
+        while (reply := wire.receive()) is not None:
+            replies.put(reply)  # type: ignore[arg-type]
+    finally:  # also of what cannot be read: whoever waits must hear of the end
+        replies.put(None)
+        stream.close()
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import sys
 from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, Final
 
 from effwidgets.errors import InputError, UnknownNameError
+from effwidgets.metrics.base import METRICS, Metric
 from effwidgets.search.crews.crew import Crew
 from effwidgets.search.crews.kit import Kit
 from effwidgets.search.crews.threads import ThreadCrew
+from effwidgets.transforms.base import TRANSFORMS, Transform
 
 if TYPE_CHECKING:
     from effwidgets.search.engine.workshop import Workshop
@@ -24,13 +27,37 @@ _NAMES: Final = ("threads", "processes")
 def kit_of(workshop: Workshop) -> Kit:
     """Return what builds the same workshop elsewhere: its own copy of the model, the calibration data as it read them.
 
-    What concerns the search as a whole (plans, budgets, store, executor) stays here.
+    Transformations and metrics that were added by hand travel along. What concerns the search as a whole (plans,
+    budgets, store, executor) stays here.
     """
     options = dataclasses.replace(
         workshop.options, calibration=workshop.calibration, executor=None, store=None, plans=None, budgets={}
     )
-    parts = {"model": workshop.model, "call": workshop.call, "evaluate": workshop.evaluate, "options": options}
-    return Kit(build=type(workshop), parts=parts)
+    parts = {
+        "model": workshop.model,
+        "call": workshop.call,
+        "evaluate": workshop.evaluate,
+        "options": options,
+        "transforms": TRANSFORMS.added(),
+        "metrics": METRICS.added(),
+    }
+    return Kit(build=functools.partial(_built, type(workshop)), parts=parts)
+
+
+def _built(
+    kind: type[Workshop],
+    *,
+    transforms: tuple[tuple[str, Transform], ...],
+    metrics: tuple[tuple[str, Metric], ...],
+    **parts: Any,
+) -> Workshop:
+    for name, transform in transforms:
+        if name not in TRANSFORMS:  # a thread of this process has it
+            TRANSFORMS.add(name, transform)
+    for name, metric in metrics:
+        if name not in METRICS:
+            METRICS.add(name, metric)
+    return kind(**parts)
 
 
 def crew_for(executor: object, workshop: Workshop, workers: int = 1) -> Crew:

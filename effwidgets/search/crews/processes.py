@@ -129,8 +129,9 @@ class ProcessCrew:
             if reply[0] == "ready":
                 child.ready = True
             elif reply[0] == "ring":
-                child.send(("cancel", order.number))
-                limit.stop(self._grace_s)
+                if job.gate.cancelled:  # else it was for the order before, which had ended when it rang
+                    child.send(("cancel", order.number))
+                    limit.stop(self._grace_s)
             else:
                 limit.set(reply[1], self._grace_s)
         if limit.over:

@@ -89,8 +89,11 @@ class ThreadCrew:
         if job.over:
             return
         if not disown(job.thread):  # it stands still for a measurement of time
-            self._after(seconds, job, note)
+            again = self._after(seconds, job, note)
+            if job in self._timers:  # the limit of a call, which takes its timer along when it ends
+                self._timers[job] = again
             return
+        self._timers.pop(job, None)
         made = unmade(job.order, "cancelled" if note == STOPPED else "failed", note, job.seconds)
         if self._hands.abandon(job, made):
             leave_behind(job.thread)

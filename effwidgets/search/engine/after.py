@@ -1,4 +1,4 @@
-"""What of a plan is done when the training is over: what cannot be trained through, and what would steady it no more."""
+"""What of a plan is done when the training is over: formats that it would undo, norms that would steady it no more."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ import math
 import statistics
 import threading
 from collections import deque
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from effwidgets.records import Budget, Candidate, Plan, Score, StudyState
@@ -184,6 +185,13 @@ class Book:
     def interrupted(self) -> list[Candidate]:
         """Return the candidates whose try was cancelled, by number."""
         return [known for known in self.archive.everything() if known.state == "cancelled"]
+
+    def leave(self, numbers: Iterable[int]) -> None:
+        """Note that nobody works on these any more: who has no result may be tried again."""
+        with self.lock:
+            for known in map(self.archive.get, numbers):
+                if known is not None and known.state == "running":
+                    self.archive.put(dataclasses.replace(known, state="cancelled"))
 
     def begin(self, candidate: Candidate, number: int) -> Candidate:
         """Note that a candidate is begun under ``number``; one that climbs stays as it is meanwhile."""

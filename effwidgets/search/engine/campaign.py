@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 import queue
 import time
 from collections.abc import Callable
@@ -11,8 +10,9 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from effwidgets.errors import SearchError
-from effwidgets.records import Budget, Candidate, Plan, Rung
+from effwidgets.records import Candidate, Plan, Rung
 from effwidgets.search.engine.book import Book
+from effwidgets.search.engine.clerk import Clerk
 from effwidgets.search.engine.gate import Gate, own_threads
 from effwidgets.search.engine.ideas import Ideas
 from effwidgets.search.engine.orders import Made, Order
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from effwidgets.search.store.base import Store
 
 __all__ = ["Campaign"]
-
-_log = logging.getLogger(__name__)
 
 _POLL_S = 0.05  # until another process has scored the dense model
 
@@ -52,7 +50,7 @@ class Campaign:
         self._shelf = shelf
         self._back: queue.SimpleQueue[Future[Made] | None] = queue.SimpleQueue()
         self._out: dict[Future[Made], Order] = {}
-        self._revision = -1  # of the budgets that the store was told
+        self._clerk = Clerk(book, ideas, store, tell)
 
     def wake(self) -> None:
         """Let the coordinator look up: a wish came, or a plan."""
@@ -66,11 +64,11 @@ class Campaign:
             SearchError: the dense model could not be scored, or the store cannot be read or written.
         """
         self._out.clear()
-        self._revision = -1
         try:
             self._open()
             self._go(crew)
         finally:
+            self._book.leave(order.number for order in self._out.values())
             self._store.close()
 
     def _open(self) -> None:
@@ -79,32 +77,27 @@ class Campaign:
                 "The store has no place for trained models. Name a folder behind the address: "
                 "'...#name=NAME&tensors=FOLDER'."
             )
-        found = self._store.open(self._ideas.header())
-        with self._book.lock:
-            for candidate in found:
-                self._book.archive.put(candidate)
-        for note in self._store.notes:
-            _log.warning("The store of the search: %s", note)
+        self._clerk.open()
 
     def _go(self, crew: Crew) -> None:
         self._score_dense(crew)
         self._retry()
         if not self._book.laid:
             self._say("Laying out what to try")
-            with own_threads(self._book.options.workers):
+            with own_threads(1):  # no worker computes yet
                 plans = self._ideas.seeds(self.gate.check)
             with self._book.lock:
                 self._book.lay(plans, "ladder")
                 self._book.laid = True
         self._sweep(crew, self._next_first)
-        self._ideas.time(self.gate.check, self._say, self._keep)
+        self._ideas.time(self.gate.check, self._say, self._clerk.keep)
         for rung in self._ideas.rungs[1:]:
             self._climb(crew, rung)
 
     def _score_dense(self, crew: Crew) -> None:
         while self._book.dense is None:
             self.gate.check()
-            order = self._claim(Plan(), "dense")
+            order = self._clerk.claim(Plan(), "dense")
             if order is not None:
                 self._say("Scoring the dense model")
                 self._submit(crew, order)
@@ -114,7 +107,7 @@ class Campaign:
             else:  # another process is at it
                 self.gate.hold(self._held)
                 time.sleep(_POLL_S)
-                self._hear()
+                self._clerk.hear()
 
     def _check_dense(self) -> None:
         known = self._book.archive[0]
@@ -136,7 +129,8 @@ class Campaign:
         # Keeps every slot at work until nothing follows and nothing is out.
         while True:
             order: Order | None = None
-            while not self.gate.wished and len(self._out) < max(1, crew.slots) and (order := following()) is not None:
+            self._price()
+            while self._is_free(crew) and (order := following()) is not None:
                 self._submit(crew, order)
             if self._out:
                 self._take(crew)
@@ -144,6 +138,19 @@ class Campaign:
                 self.gate.hold(self._held)
             elif order is None:
                 return
+
+    def _is_free(self, crew: Crew) -> bool:
+        # Who waits for a quiet moment to be timed holds the next orders back.
+        late = self._out and self._ideas.late
+        return not self.gate.wished and not late and len(self._out) < max(1, crew.slots)
+
+    def _price(self) -> None:
+        for known in () if self._out else self._ideas.unpriced():
+            candidate = self._ideas.priced(known)
+            if candidate is not known:
+                self._clerk.keep(candidate)
+            if candidate.number:
+                self._ideas.tell(candidate)
 
     def _submit(self, crew: Crew, order: Order) -> None:
         future = crew.submit(order)
@@ -169,7 +176,7 @@ class Campaign:
             self._take_climb(made)
         else:
             self._take_first(made)
-        self._hear()
+        self._clerk.hear()
 
     def _stands(self, order: Order) -> bool:
         known = self._book.archive.get(order.number)
@@ -177,23 +184,26 @@ class Campaign:
 
     def _fail(self, order: Order, error: BaseException) -> None:
         known = self._book.archive[order.number]
-        if known.state == "running":
-            self._keep(dataclasses.replace(known, state="failed", note=what_failed(error)))
+        if known.state != "running":
+            self._clerk.give_back(known, order.rung)
+        elif isinstance(error, SearchError):  # workers that could not begin: no fault of the candidate's
+            self._clerk.keep(dataclasses.replace(known, state="cancelled", note=str(error)))
         else:
-            self._give_back(known, order.rung)
+            self._clerk.keep(dataclasses.replace(known, state="failed", note=what_failed(error)))
 
     def _take_first(self, made: Made) -> None:
-        candidate = self._ideas.priced(made.candidate)
-        self._keep(candidate)
+        inside = self._book.options.executor in (None, "threads")  # these give way to a measurement
+        candidate = self._ideas.priced(made.candidate, quiet=inside or not self._out)
+        self._clerk.keep(candidate)
         if candidate.state == "done" and candidate.number and made.applied is not None:
             self._shelf.put(candidate.number, made.applied)
-        if candidate.number and candidate.state != "cancelled":
+        if candidate.number and candidate.state != "cancelled" and candidate.number not in self._ideas.late:
             self._ideas.tell(candidate)
 
     def _take_climb(self, made: Made) -> None:
         before = self._book.archive[made.candidate.number]
         if made.candidate.state == "cancelled":
-            self._give_back(before, made.candidate.rung)
+            self._clerk.give_back(before, made.candidate.rung)
             return
         after, stands = climbed(before, made.candidate, self._book.options.better)
         if stands and made.tensors is not None:
@@ -202,33 +212,7 @@ class Campaign:
                 self._store.put_recipe(after.number, made.recipe)
         with self._book.lock:
             self._book.climbs = max(0, self._book.climbs - 1)
-        self._keep(after)
-
-    def _keep(self, candidate: Candidate) -> None:
-        # Into the store first: what a screen shows is kept.
-        if candidate.number == 0 and candidate.state == "failed":
-            self._give_back(candidate, "dense")  # the search may be started again
-        else:
-            self._store.put(candidate)
-        with self._book.lock:
-            self._book.archive.put(candidate)
-        self.tell()
-
-    def _give_back(self, candidate: Candidate, rung: Rung) -> None:
-        self._store.put(dataclasses.replace(candidate, rung=rung, state="cancelled"))
-
-    def _hear(self) -> None:
-        if self._revision != self._book.revision:
-            self._revision = self._book.revision
-            bounds = self._book.bounds()
-            self._store.set_budgets(tuple(Budget(axis=axis, limit=limit) for axis, limit in bounds.items()))
-        for candidate in self._store.news():
-            with self._book.lock:
-                self._book.archive.put(candidate)
-                if candidate.state == "cancelled":  # another process gave it up
-                    self._book.waiting.append((candidate.plan, candidate.source))
-            if candidate.number and candidate.state in ("done", "failed"):
-                self._ideas.tell(candidate)
+        self._clerk.keep(after)
 
     def _next_first(self) -> Order | None:
         while True:
@@ -238,37 +222,10 @@ class Campaign:
                 found = self._ideas.propose(self.gate.check)
             if found is None:
                 return None
-            order = self._claim(*found)
+            order = self._clerk.claim(*found)
             if order is not None:
                 self._say(f"Trying candidate {order.number}")
                 return order
-
-    def _claim(self, plan: Plan, source: str) -> Order | None:
-        book = self._book
-        known = book.archive.of(plan)
-        if (
-            known is not None
-            and known.state not in ("planned", "cancelled")
-            and not (known.number == 0 and known.state == "failed")
-        ):
-            return None
-        rung: Rung = self._ideas.rungs[0] if len(plan) else "dense"
-        blank = Candidate(
-            number=book.archive.next_number if known is None else known.number,
-            plan=plan,
-            rung=rung,
-            state="running",
-            parent=0 if len(plan) else None,
-            source=source,
-        )
-        number = self._store.begin(blank)
-        if number is None:
-            return None
-        with book.lock:
-            begun = book.begin(blank, number)
-            main = book.metric if book.dense is not None else ""
-        self.tell()
-        return Order(number=number, plan=plan, rung=rung, seed=begun.seed, source=source, main=main)
 
     def _climb(self, crew: Crew, rung: Rung) -> None:
         chosen = self._ideas.worth(rung)
@@ -284,7 +241,7 @@ class Campaign:
 
     def _up(self, candidate: Candidate, rung: Rung) -> Order | None:
         order = climb_order(candidate, rung, self._book.metric)
-        if self._store.begin(dataclasses.replace(candidate, rung=rung, state="running")) is None:
+        if not self._clerk.has_claimed(candidate, rung):
             return None
         self._say(f"Training candidate {candidate.number}, {self._book.climbs} to go")
         return order

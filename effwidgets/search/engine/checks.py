@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping
 
 from effwidgets.errors import InputError, UnknownNameError
-from effwidgets.search.fronts.axes import known_costs
+from effwidgets.search.fronts.axes import SHORT, known_costs
+from effwidgets.search.selection.budget import check_budget
 
 __all__ = ["at_least", "check_box", "check_budgets", "check_cost", "check_objectives"]
 
@@ -48,18 +49,11 @@ def check_budgets(budgets: object) -> None:
         raise InputError(f"budgets is {type(budgets).__name__}; a dict was expected, such as {{'macs': 0.5}}.")
     for name, budget in budgets.items():
         check_cost(name)
-        if isinstance(budget, bool) or not isinstance(budget, int | float | str):
-            raise InputError(
-                f"The budget for {name} is {type(budget).__name__}; a share, an amount or text was expected."
-            )
-        if not isinstance(budget, str) and not (math.isfinite(budget) and budget > 0):
-            raise InputError(
-                f"A budget of {budget!r} for {name} leaves nothing. Give a share such as 0.4, or an amount."
-            )
+        check_budget(budget, name)
 
 
 def check_cost(name: object) -> None:
     """Answer a cost that nobody knows with the known ones."""
     known = known_costs()
     if name not in known:
-        raise UnknownNameError("cost to search along", name, known)
+        raise UnknownNameError("cost to search along", name, (*known, *SHORT))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, get_args
 
-from effwidgets.errors import EffError
+from effwidgets.errors import Cancelled, EffError
 from effwidgets.records import Candidate, Plan, Rung, Score
-from effwidgets.search.engine.book import PREDICTED, Book
+from effwidgets.search.engine.book import PREDICTED, Book, measure_of
+from effwidgets.search.engine.gate import own_threads
 from effwidgets.search.engine.latency import near_front, time_candidates
 from effwidgets.search.engine.promotion import worth_training
 from effwidgets.search.engine.proposer import Proposer, Who
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Ideas", "Lay"]
 
-_SEEDS = 24
+_SEEDS = 24  # twice as many where a sampler goes on
 _CHEAP_S = 0.02  # of a trial: below, TPE itself would take most of the time
 
 Lay = Callable[[int, Callable[[], None]], "Seeds"]
@@ -39,6 +40,9 @@ class Ideas:
         workshop: makes candidates.
         take: gives the model of a candidate that is done.
         lay: makes the seeds; None for those of `seeds`.
+
+    Attributes:
+        late: numbers of candidates whose latency is predicted when no worker computes.
     """
 
     def __init__(
@@ -48,12 +52,19 @@ class Ideas:
         self._workshop = workshop
         self._take = take
         self._lay = lay or self._advice
+        self.late: set[int] = set()
         self._found: Seeds | None = None
         self._proposer: Proposer | None = None
         self._revision = 0
         self._exhausted = False
         self._pieces: Pieces | None = None
+        self._timeless: set[int] = set()
         self._check: Callable[[], None] = lambda: None
+
+    @property
+    def looked(self) -> int:
+        """How many models were made and measured, without labels, to find the seeds."""
+        return 0 if self._found is None else self._found.trials
 
     @property
     def rungs(self) -> tuple[Rung, ...]:
@@ -81,7 +92,7 @@ class Ideas:
         """Return the plans to begin with."""
         self._check = check
         trials = self._book.options.trials
-        self._found = self._lay(_SEEDS if trials is None else min(trials, _SEEDS), check)
+        self._found = self._lay(_SEEDS if trials is None else min(trials, 2 * _SEEDS), check)
         return self._found.plans
 
     def propose(self, check: Callable[[], None]) -> tuple[Plan, str] | None:
@@ -105,20 +116,35 @@ class Ideas:
         if self._proposer is not None:
             self._proposer.tell(self._book.result(candidate, self._book.bounds()))
 
-    def priced(self, candidate: Candidate) -> Candidate:
-        """Return a candidate with its predicted latency, where the search is after it."""
+    def priced(self, candidate: Candidate, *, quiet: bool = True) -> Candidate:
+        """Return a candidate with its predicted latency, where the search is after it.
+
+        Where it is not ``quiet``, workers elsewhere compute, who do not give way to a measurement: one whose pieces
+        were not timed yet comes back as it is, and is among those that are ``late``.
+        """
         if not self._wants_latency or candidate.state != "done" or candidate.cost is None:
             return candidate
         try:
-            pieces = self._timer()
-            if candidate.number == 0:
-                found = pieces.whole().median_s
-            else:
-                change = pieces.plan(candidate.plan)
-                found = change.whole_s + change.change_s
+            with own_threads(1):  # nobody else computes, and all times are those of as many threads
+                pieces = self._timer()
+                if not quiet and not pieces.knows(candidate.plan):
+                    self.late.add(candidate.number)
+                    return candidate
+                found = _predicted(pieces, candidate)
+        except Cancelled:  # it is kept; the next run comes back to it
+            return candidate
         except EffError:  # a step that cannot be laid out alone: the candidate is still timed whole, near the front
+            self._timeless.add(candidate.number)
             return candidate
         return carried(candidate, [Score(metric=PREDICTED, value=max(0.0, found))])
+
+    def unpriced(self) -> list[Candidate]:
+        """Return who has a score and no predicted latency, where the search is after it and there can be one."""
+        self.late.clear()
+        if not self._wants_latency:
+            return []
+        done = [known for known in self._book.archive.done() if known.number not in self._timeless]
+        return [known for known in done if known.cost is not None and measure_of(known, PREDICTED) is None]
 
     def worth(self, rung: Rung) -> list[Candidate]:
         """Return the candidates that should be taken to ``rung``, the most promising first."""
@@ -133,7 +159,9 @@ class Ideas:
             chosen = near_front(self._book)
         if len(chosen) > 1:
             say(f"Timing {len(chosen)} models side by side")
-            for candidate in time_candidates(chosen, self._take, self._workshop.call, check):
+            with own_threads(1):
+                timed = time_candidates(chosen, self._take, self._workshop.call, check)
+            for candidate in timed:
                 keep(candidate)
 
     @property
@@ -146,7 +174,7 @@ class Ideas:
         options = self._book.options
         if self._found is None:
             self._found = self._lay(_SEEDS, check)
-        space = Space(self._found.options, self._found.profile)
+        space = Space(self._found.options, self._found.profile, closing=self._found.closing)
         self._proposer = Proposer(
             space,
             self._who(),
@@ -190,3 +218,10 @@ class Ideas:
             shop = self._workshop
             self._pieces = Pieces(shop.model, shop.call, shop.known(), check=self._checked)
         return self._pieces
+
+
+def _predicted(pieces: Pieces, candidate: Candidate) -> float:
+    if candidate.number == 0:
+        return pieces.whole().median_s
+    change = pieces.plan(candidate.plan)
+    return change.whole_s + change.change_s

@@ -7,8 +7,8 @@ import contextlib
 from effwidgets.errors import InputError
 from effwidgets.records import Budget, Candidate
 from effwidgets.search.engine.checks import check_cost
-from effwidgets.search.fronts.axes import place_on
-from effwidgets.search.selection.budget import limit_of
+from effwidgets.search.fronts.axes import full_name, place_on
+from effwidgets.search.selection.budget import check_budget, limit_of
 
 __all__ = ["Limits"]
 
@@ -32,11 +32,13 @@ class Limits:
             UnknownNameError: no such cost.
             InputError: no amount, or none that leaves something.
         """
+        axis = full_name(axis)
         check_cost(axis)
         if limit is None:
             self._asked.pop(axis, None)
             return
         if not isinstance(limit, Budget):
+            check_budget(limit, axis)
             now = None if dense is None else place_on(axis, dense)
             limit_of(limit, axis, now) if now is not None else None
         elif not limit.limit > 0:

@@ -12,6 +12,7 @@ from torch import nn
 from effwidgets.errors import InputError, UnknownNameError
 from effwidgets.records import Plan
 from effwidgets.search.engine.checks import at_least, check_box, check_budgets, check_objectives
+from effwidgets.search.fronts.axes import full_name
 from effwidgets.search.fronts.pareto import Better
 
 __all__ = ["Evaluate", "Finetune", "Guide", "Sampler", "SearchOptions"]
@@ -57,7 +58,8 @@ class SearchOptions:
         sampler: who proposes plans after the seeds. "auto" takes NSGA-II where a trial was seen to take less than
             20 ms, else TPE.
         objectives: one or two costs to save beside the main score: "macs", "params", "param_bytes",
-            "inference_peak_bytes", a registered metric, or "latency_s", which is measured near the front only.
+            "inference_peak_bytes", a registered metric, or "latency_s", which is measured near the front only; "bytes",
+            "peak_bytes" and "latency" are short for three of these.
         budgets: the most that costs may be: a share of the dense model's up to 1, an amount above, or text ("40%").
             They guide the sampler and choose who is trained; `Study.set_budget` changes them while it runs.
         finetuned: how many candidates may be trained in full.
@@ -107,10 +109,21 @@ class SearchOptions:
             raise InputError(f"time_limit_s is {self.time_limit_s!r}; seconds above 0, or None, were expected.")
         if self.store is not None and not isinstance(self.store, str | Path):
             raise InputError(f"store is {type(self.store).__name__}; a folder, an address or None was expected.")
+        self._spell_out()
         check_objectives(self.objectives)
         check_budgets(self.budgets)
         if self.box is not None:
             check_box(self.box, self.better)
+
+    def _spell_out(self) -> None:
+        if isinstance(self.objectives, tuple | list):
+            full = tuple(full_name(name) if isinstance(name, str) else name for name in self.objectives)
+            object.__setattr__(self, "objectives", full)
+        if isinstance(self.budgets, Mapping):
+            budgets = {full_name(name): limit for name, limit in self.budgets.items()}
+            if len(budgets) < len(self.budgets):
+                raise InputError(f"One cost has two budgets: {', '.join(self.budgets)}. Give one for each.")
+            object.__setattr__(self, "budgets", budgets)
 
     def _check_words(self) -> None:
         words = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import logging
 import math
@@ -23,8 +24,8 @@ __all__ = ["Proposer", "Result", "Who"]
 
 Who = Literal["tpe", "nsga2", "random", "grid"]
 
-_TRIES = 12  # of the sampler, until it thinks of something new; then chance does
-_DRAWS = 400
+_DRAWS = 400  # steps aside from what a sampler repeats, half of them near it, before all plans are gone through
+_GENERATION = "NSGAIISampler:generation"
 _POPULATION = 24  # as many as there are seeds, so that they are the first parents
 
 
@@ -76,6 +77,7 @@ class Proposer:
         self._sampler = _sampler(who, seed)
         self._directions = ["minimize"] * objectives
         self._asked: dict[Plan, optuna.trial.Trial] = {}
+        self._moved: set[Plan] = set()  # of those asked for: what stands aside from what its trial says
         self._grid = self._shuffled_grid() if who == "grid" else iter(())
         self._distributions = _distributions(space)
         self._study = _study(self._sampler, objectives)
@@ -84,7 +86,7 @@ class Proposer:
         """Begin anew with these results: what was known before counts no more, save what is under way."""
         self._study = _study(self._sampler, len(self._directions))
         waiting = list(self._asked)
-        self._asked = {}
+        self._asked, self._moved = {}, set()
         for result in results:
             self._add(result)
         for plan in waiting:
@@ -96,14 +98,19 @@ class Proposer:
             return None
         if self.who == "grid":
             return next((plan for params in self._grid if self._is_new(plan := self._space.plan(params))), None)
-        for _ in range(_TRIES):
-            trial = self._study.ask(self._distributions)
-            plan = self._space.plan({name: int(value) for name, value in trial.params.items()})
-            if self._is_new(plan):
-                self._asked[plan] = trial
-                return plan
+        trial = self._study.ask(self._distributions)
+        params = {name: int(value) for name, value in trial.params.items()}
+        plan = self._space.plan(params)
+        if self._is_new(plan):
+            self._asked[plan] = trial
+            return plan
+        aside = self._aside(params)
+        if aside is None:
             self._give_up(trial)
-        return self._by_chance()
+        else:
+            self._asked[aside] = trial
+            self._moved.add(aside)
+        return aside
 
     def tell(self, result: Result) -> None:
         """Say what came of a plan, whoever thought of it."""
@@ -112,6 +119,10 @@ class Proposer:
         trial = self._asked.pop(result.plan, None)
         if trial is None:
             self._add(result)
+        elif result.plan in self._moved:
+            self._moved.discard(result.plan)
+            self._give_up(trial)
+            self._add(result, self._generation(trial))
         elif not _sound(result):
             self._give_up(trial)
         else:
@@ -119,13 +130,13 @@ class Proposer:
                 trial.set_constraint(name, excess)
             self._study.tell(trial, list(result.values or ()))
 
-    def _add(self, result: Result) -> None:
+    def _add(self, result: Result, generation: int = 0) -> None:
         from optuna.trial import create_trial
 
         params = self._space.params(result.plan)
         if params is None or not _sound(result) or self.who == "grid":
             return
-        attributes: dict[str, object] = {"NSGAIISampler:generation": 0} if self.who == "nsga2" else {}
+        attributes: dict[str, object] = {_GENERATION: generation} if self.who == "nsga2" else {}
         attributes |= {f"constraints:{name}": float(excess) for name, excess in result.excess.items()}
         self._study.add_trial(
             create_trial(
@@ -135,6 +146,11 @@ class Proposer:
                 system_attrs=attributes,
             )
         )
+
+    def _generation(self, trial: optuna.trial.Trial) -> int:
+        # Which generation of NSGA-II it belongs to; of a child that stands aside as of the child that was thought of.
+        frozen = self._study.get_trials(deepcopy=False)[trial.number]
+        return int(frozen.system_attrs.get(_GENERATION, 0))
 
     def _ask(self, plan: Plan) -> None:
         # The sampler is to count a plan that is under way; one that it cannot express it does not know of.
@@ -148,19 +164,16 @@ class Proposer:
 
         self._study.tell(trial, state=TrialState.FAIL)
 
-    def _by_chance(self) -> Plan | None:
-        # The sampler repeats itself: one step aside from what it thinks of, then anywhere.
+    def _aside(self, repeated: Mapping[str, int]) -> Plan | None:
+        # One step aside from what the sampler repeats, then two, then anywhere. To ask it again until it thinks of
+        # something new was seen to take most of a search: TPE asked three times for each plan of a small space.
         names = list(self._distributions)
         for turn in range(_DRAWS):
-            trial = self._study.ask(self._distributions) if turn < _TRIES else None
-            params = dict(trial.params) if trial is not None else {name: self._draw(name) for name in names}
+            params = {name: self._draw(name) for name in names} if turn >= _DRAWS // 2 else dict(repeated)
             for name in self._dice.sample(names, min(len(names), 1 + turn % 3)):
                 params[name] = self._draw(name)
-            if trial is not None:
-                self._give_up(trial)
             plan = self._space.plan(params)
             if self._is_new(plan):
-                self._ask(plan)
                 return plan
         return next((plan for params in self._all() if self._is_new(plan := self._space.plan(params))), None)
 
@@ -202,9 +215,21 @@ def _sound(result: Result) -> bool:
 
 
 def _distributions(space: Space) -> dict[str, optuna.distributions.BaseDistribution]:
+    kind = _shared_range()
+    return {name: kind(0, space.choices(name) - 1) for name in space.names if space.choices(name) > 1}
+
+
+@functools.cache
+def _shared_range() -> type[optuna.distributions.IntDistribution]:
     from optuna.distributions import IntDistribution
 
-    return {name: IntDistribution(0, space.choices(name) - 1) for name in space.names if space.choices(name) > 1}
+    class SharedRange(IntDistribution):
+        """Not copied with each trial that is told: nobody writes to it, and that was a quarter of a trial's time."""
+
+        def __deepcopy__(self, memo: object) -> SharedRange:
+            return self
+
+    return SharedRange
 
 
 def _sampler(who: Who, seed: int) -> optuna.samplers.BaseSampler:

@@ -8,6 +8,7 @@ from effwidgets.search.engine.options import SearchOptions
 
 __all__ = ["code_of"]
 
+_WIDTH = 88
 _OBJECTS = {
     "calibration": "the same calibration data",
     "finetune": "the same training",
@@ -56,7 +57,7 @@ def code_of(options: SearchOptions, number: int | None = None, store: str | None
         "from effwidgets import SearchOptions, explore, load",
         "",
         f"# Bring your own: {', '.join(names)}.{what}",
-        f"options = SearchOptions({', '.join(given)})",
+        _call(given),
         "study = explore(model, inputs, evaluate=evaluate, options=options).run()",
         "",
         *best,
@@ -65,3 +66,11 @@ def code_of(options: SearchOptions, number: int | None = None, store: str | None
         f"small = load({file}, model)",
     ]
     return "\n".join(lines)
+
+
+def _call(given: list[str]) -> str:
+    line = f"options = SearchOptions({', '.join(given)})"
+    if len(line) <= _WIDTH:
+        return line
+    inner = "".join(f"\n    {one}," for one in given)
+    return f"options = SearchOptions({inner}\n)"

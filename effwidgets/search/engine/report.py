@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 import torch
 
 from effwidgets.errors import InputError
-from effwidgets.records import Candidate, Doubt, Detail, Volumes, Score, SearchReport, StudyState
+from effwidgets.records import Candidate, Detail, Doubt, Score, SearchReport, StudyState, Volumes
 from effwidgets.search.clocks.where import processor
 from effwidgets.search.engine.options import SearchOptions
 from effwidgets.search.engine.recipe import code_of
@@ -118,10 +119,8 @@ def _chosen(study: Searched, state: StudyState) -> tuple[int, ...]:
     # What was applied, the best that keeps the budgets, the knee along each objective.
     found = [state.applied]
     if state.budgets:
-        try:
+        with contextlib.suppress(InputError):  # no candidate keeps them
             found.append(study.best().number)
-        except InputError:  # no candidate keeps them
-            pass
     found += [front.knee for front in state.fronts if front.axis in state.objectives]
     dense = {known.number for known in state.candidates if known.rung == "dense"}
     return tuple(number for number in dict.fromkeys(found) if number is not None and number not in dense)

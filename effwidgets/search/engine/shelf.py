@@ -75,6 +75,8 @@ class Shelf:
         tensors = self._read(candidate)
         if tensors is not None:
             from_bytes(applied.model, tensors)
+            if [edit.step for edit in applied.edits] == [edit.step for edit in candidate.edits]:
+                applied = dataclasses.replace(applied, edits=candidate.edits)  # some were fitted after the training
         elif candidate.rung in TRAINED:
             raise StoreError(
                 f"Candidate {candidate.number} is {candidate.rung}, and its trained state is not where the search is "

@@ -15,6 +15,7 @@ from effwidgets.errors import Cancelled, InputError, ModelError, SearchError
 from effwidgets.profiling.profile import ProfileOptions, profile
 from effwidgets.profiling.shadow import check_module
 from effwidgets.records import Candidate, Plan, Profile, Rung, Score
+from effwidgets.search.engine.after import finished, parted
 from effwidgets.search.engine.answers import Answers
 from effwidgets.search.engine.gate import Gate
 from effwidgets.search.engine.orders import Made, Order
@@ -140,11 +141,10 @@ class Workshop:
         return dataclasses.replace(made, candidate=done)
 
     def _make(self, order: Order, blank: Candidate, gate: Gate) -> Made:
-        applied = self.build(order.plan, gate.check)
+        applied, trained = self._trained(order, gate)
         measures, unmeasured = measures_of(applied.profile)
         notes = [skipped_text(applied), unmeasured]
-        parted = self._divergence(applied, gate) if order.rung == self.first else None
-        trained = self._train(applied, order, gate)
+        far = self._divergence(applied, gate) if order.rung == self.first else None
         before = marks_of(applied.model)
         with gate.guard(applied.model, self.options.time_limit_s):
             found = self.evaluate(applied.model)
@@ -159,7 +159,7 @@ class Workshop:
             cost=applied.profile.cost,
             memory=applied.profile.memory,
             note=" ".join(filter(None, notes)),
-            measures=measures if parted is None else (*measures, Score(metric="divergence", value=parted)),
+            measures=measures if far is None else (*measures, Score(metric="divergence", value=far)),
             scores=scores,
         )
         # One that evaluate wrote into is not what was scored; its plan makes it again.
@@ -177,10 +177,19 @@ class Workshop:
                 self._answers = _answers(self.model, batches)
         return None if self._answers is False else self._answers.divergence(applied.model, gate.check)
 
-    def _train(self, applied: Applied, order: Order, gate: Gate) -> bool:
-        if order.rung not in TRAINED or self.options.finetune is None:
-            return False
-        train: Finetune = self.options.finetune
+    def _trained(self, order: Order, gate: Gate) -> tuple[Applied, bool]:
+        train = self.options.finetune if order.rung in TRAINED else None
+        if train is None:
+            return self.build(order.plan, gate.check), False
+        first, rest = parted(order.plan)
+        applied = self.build(first, gate.check)
+        self._train(applied, train, order, gate)
+        applied = finished(applied, rest, self.call, calibration=self.calibration, check=gate.check)
+        if len(order.plan) and not applied.edits:
+            raise SearchError(f"No step of the plan could be done. {skipped_text(applied)}")
+        return applied, True
+
+    def _train(self, applied: Applied, train: Finetune, order: Order, gate: Gate) -> None:
         if order.rung == "briefly tuned":
             train = getattr(train, "briefly", train)
         seeded = getattr(train, "with_seed", None)
@@ -188,7 +197,6 @@ class Workshop:
             (seeded(order.seed) if callable(seeded) else train)(applied.model, copy.deepcopy(self.model))
         applied.model.zero_grad(set_to_none=True)
         applied.model.eval()
-        return True
 
 
 def _answers(model: nn.Module, batches: tuple[Call, ...]) -> Answers | Literal[False]:

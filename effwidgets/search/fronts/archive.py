@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from effwidgets.errors import SearchError, UnknownNameError
 from effwidgets.records import Candidate, Front, Plan, Rung, Score
-from effwidgets.search.fronts.axes import AXES, place_on
+from effwidgets.search.fronts.axes import AXES, full_name, place_on
 from effwidgets.search.fronts.pareto import Better, Box, Point, knee
 from effwidgets.search.fronts.shares import technique_shares
 from effwidgets.search.fronts.staircase import Staircase
@@ -123,16 +123,14 @@ class Archive:
             UnknownNameError: no such axis.
             SearchError: it has no cost or no score yet.
         """
-        if axis not in self.axes:
-            raise UnknownNameError("cost to search along", axis, self.axes)
+        axis = self._known(axis)
         if candidate.cost is None or candidate.score() is None:
             raise SearchError(f"Candidate {candidate.number} is {candidate.state}; it has no cost or no score.")
         return self._point(candidate, axis)
 
     def front(self, axis: str) -> tuple[Candidate, ...]:
         """Return the candidates that no other beats, from cheap to dear; unknown axes are answered with the known."""
-        if axis not in self.axes:
-            raise UnknownNameError("cost to search along", axis, self.axes)
+        axis = self._known(axis)
         return tuple(self._candidates[number] for number in self._stairs[axis].numbers)
 
     def fronts(self) -> tuple[Front, ...]:
@@ -156,8 +154,7 @@ class Archive:
         Raises:
             UnknownNameError: no such axis.
         """
-        if axis not in self.axes:
-            raise UnknownNameError("cost to search along", axis, self.axes)
+        axis = self._known(axis)
         box = self.box(axis)
         if box is None:
             return ()
@@ -170,7 +167,11 @@ class Archive:
         """Return by technique the share of the hypervolume that is lost without the candidates that use it, most first.
 
         () before there is a box.
+
+        Raises:
+            UnknownNameError: no such axis.
         """
+        axis = self._known(axis)
         box = self.box(axis)
         if box is None:
             return ()
@@ -195,6 +196,12 @@ class Archive:
             return sign * (known.score() or 0.0), math.inf if cost is None else cost, known.number
 
         return sorted(found, key=rank)
+
+    def _known(self, axis: str) -> str:
+        found = full_name(axis)
+        if found not in self.axes:
+            raise UnknownNameError("cost to search along", axis, self.axes)
+        return found
 
     def _point(self, candidate: Candidate, axis: str) -> Point:
         cost, score = place_on(axis, candidate), candidate.score()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from typing import Final
 
 from effwidgets.metrics.base import METRICS
 from effwidgets.metrics.cost import amount
 from effwidgets.records import Candidate, Profile, Score
 
-__all__ = ["AXES", "LATENCY", "cost_axes", "known_costs", "measures_of", "place_on"]
+__all__ = ["AXES", "LATENCY", "SHORT", "cost_axes", "full_name", "known_costs", "measures_of", "place_on"]
 
 AXES = ("macs", "params", "param_bytes", "inference_peak_bytes")
 """The costs that stand in every candidate, the default first."""
@@ -17,6 +18,19 @@ AXES = ("macs", "params", "param_bytes", "inference_peak_bytes")
 
 LATENCY = "latency_s"
 """The cost that is measured on whole models, near the front only."""
+
+
+SHORT: Final = {"bytes": "param_bytes", "peak_bytes": "inference_peak_bytes", "latency": LATENCY}
+"""What may be written for the longer names."""
+
+
+def full_name(cost: str) -> str:
+    """Return the full name of a cost; one that is no short name comes back as it is.
+
+    >>> full_name("bytes"), full_name("macs")
+    ('param_bytes', 'macs')
+    """
+    return SHORT.get(cost, cost)
 
 
 def cost_axes(also: Collection[str] = ()) -> tuple[str, ...]:

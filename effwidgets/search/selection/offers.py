@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 import numpy as np
 
 from effwidgets.records import Option, Plan, Profile, Step
+from effwidgets.search.fronts.axes import LATENCY
 from effwidgets.search.selection.knapsack import Menu, Picks, frontier
 from effwidgets.search.selection.space import Space
 from effwidgets.transforms.foresee import foresee
@@ -23,6 +24,8 @@ _ANCHORS: Final = (1.0, 0.4, 0.15, 0.05)
 _EACH: Final = 40
 _LEAST: Final = 1e-4  # a share of nothing has no logarithm
 _COUNTED: Final = ("macs", "params", "param_bytes")
+
+_Alone: TypeAlias = Mapping[Step, Mapping[str, float]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,12 +88,13 @@ def offers(options: Sequence[Option], profile: Profile, axes: Sequence[str], rea
         return ()
     held = Offer(plan=Plan(), options=(), costs=dense[1], loss=0.0)
     found[held.plan] = held
+    alone = _alone(options, profile, dense[1], read)
     for anchor in _ANCHORS:
         base = _nearest(found.values(), held, axes, anchor)
         laid = read(base.plan)
         if laid is None:
             continue
-        for plan, params in _frontier(space, by_step, profile, laid[0], axes):
+        for plan, params in _frontier(space, by_step, (profile, laid[0]), axes, alone):
             if plan not in found and (made := read(plan)) is not None:
                 parts = tuple(
                     by_step[step]
@@ -111,12 +115,18 @@ def _nearest(found: Iterable[Offer], dense: Offer, axes: Sequence[str], share: f
 
 
 def _frontier(
-    space: Space, by_step: Mapping[Step, Option], dense: Profile, now: Profile, axes: Sequence[str]
+    space: Space, by_step: Mapping[Step, Option], models: tuple[Profile, Profile], axes: Sequence[str], alone: _Alone
 ) -> Iterator[tuple[Plan, dict[str, int]]]:
     menus = []
     for name in space.names:
         options = [by_step[step] for step in space.steps(name)]
-        rows = [[_logarithm(option, axis, dense, now) for axis in axes] for option in options]
+        rows = [
+            [
+                alone[option.step][axis] if axis in alone.get(option.step, ()) else _logarithm(option, axis, *models)
+                for axis in axes
+            ]
+            for option in options
+        ]
         losses = [0.0, *map(loss_of, options)]
         menus.append(Menu(np.asarray(losses), np.asarray([[0.0] * len(axes), *rows])))
     picks = frontier(menus)
@@ -133,12 +143,31 @@ def _spaced(picks: Picks) -> list[int]:
     return sorted(first.tolist())
 
 
+def _alone(options: Iterable[Option], dense: Profile, costs: Mapping[str, float], read: Read) -> _Alone:
+    # A peak, or a stranger's metric, is no sum over layers: what an option leaves of it is read from the option alone.
+    # Most options lower no peak, for it stands elsewhere then; so what they leave of all outputs counts as well.
+    read_alone = [axis for axis in costs if axis not in (*_COUNTED, LATENCY)]
+    found: dict[Step, dict[str, float]] = {}
+    for option in options if read_alone else ():
+        laid = read(Plan(steps=(option.step,)))
+        if laid is None:
+            continue
+        after, left = laid
+        outputs = after.cost.output_bytes / max(dense.cost.output_bytes, 1)
+        found[option.step] = {
+            axis: math.log(max(left[axis] / costs[axis], _LEAST) * (max(outputs, _LEAST) if "bytes" in axis else 1.0))
+            for axis in read_alone
+            if costs[axis] > 0
+        }
+    return found
+
+
 def _logarithm(option: Option, axis: str, dense: Profile, now: Profile) -> float:
-    if axis == "latency_s" and option.latency is not None:
+    if axis == LATENCY and option.latency is not None:
         timed = option.latency
         share = timed.before_s / timed.whole_s if timed.whole_s > 0 else 0.0
         return share * math.log(max(timed.after_s / max(timed.before_s, 1e-12), _LEAST))
-    field = axis if axis in _COUNTED else ("output_bytes" if "bytes" in axis else "macs")
+    field = axis if axis in _COUNTED else "macs"
     unit = set(option.unit) | set(option.step.layers)
     own = _held(dense, unit, field)
     if own <= 0 or getattr(now.cost, field) <= 0:

@@ -23,7 +23,7 @@ from effwidgets.search.sensitivity.parts import Parts, parts_of
 from effwidgets.transforms.apply import apply
 from effwidgets.transforms.base import TRANSFORMS
 from effwidgets.transforms.calibration import Calibration
-from effwidgets.transforms.trial import answer
+from effwidgets.transforms.trial import answer, stand_in
 
 __all__ = ["Judge", "Size", "Trials", "refined", "trials_of"]
 
@@ -70,7 +70,8 @@ class Trials:
         self.check()
         if self._known is None:
             parts = parts_of(self.model, self.call, self.calibration, samples=_SAMPLES, share=0.25)
-            self._known = parts, Gauge([answer_of(answer(self.model, call)) for call in parts.held])
+            dense = stand_in(self.model)
+            self._known = parts, Gauge([answer_of(answer(dense, call)) for call in parts.held])
         parts, gauge = self._known
         self.done += 1
         made = apply(self.model, plan, self.call, calibration=parts.fit, check=self.check, known=self.profile)

@@ -17,6 +17,8 @@ from effwidgets.profiling.profile import profile as profile_model
 from effwidgets.records import Option, Plan, Profile
 from effwidgets.search.advice.places import change_of, places_of, step_at
 from effwidgets.search.fronts.axes import LATENCY
+from effwidgets.search.selection.closing import closed
+from effwidgets.search.selection.depth import depths, fewer_layers
 from effwidgets.search.selection.ladder import level_plan, spread
 from effwidgets.search.selection.offers import foreseen, offers
 from effwidgets.search.selection.refine import Trials, refined, trials_of
@@ -31,9 +33,9 @@ if TYPE_CHECKING:
 
 __all__ = ["FAMILIES", "Seeds", "seeds", "shares_for"]
 
-_CUTS, _FACTORS = "prune", "factorize"
+_CUTS, _FACTORS, _DROPS = "prune", "factorize", "drop"
 
-FAMILIES: Final = (_CUTS, _FACTORS)
+FAMILIES: Final = (_CUTS, _FACTORS, _DROPS)
 """Kinds of techniques that a search begins with: those that can be put together at will."""
 
 _MOST_POINTS: Final = 60
@@ -67,12 +69,14 @@ class Seeds:
         options: what they are made from, and what a sampler draws from (`Space`); some were measured, all are counted.
         profile: of the dense model, with its groups.
         trials: how many models were made and measured on the way, without labels.
+        closing: whether plans end by folding norms, since time is to be saved.
     """
 
     plans: tuple[Plan, ...]
     options: tuple[Option, ...]
     profile: Profile
     trials: int = 0
+    closing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +101,9 @@ def seeds(  # noqa: PLR0913  all but two have a default
     From near-dense to a hundredth of the cost, close together where little is left, and as many of each kind as there
     are: plans of the least predicted loss (`offers`), from what each setting was measured to cost alone, of prunings
     only and of all; and uniform ones, the same share everywhere, which need no measurement to be right and are hard to
-    beat where much goes: of prunings, of factorizations, and of both. Prunings alone have the most places: what is
-    both cut and factored to a few hundredths was seen to train badly.
+    beat where much goes: of prunings, of factorizations, of both, and of fewer blocks, narrower. Prunings alone have
+    the most places, as what is both cut and factored to a few hundredths was seen to train badly; where time comes
+    first, fewer blocks have, and every plan ends by folding norms.
 
     Args:
         model: the dense model; it is not changed.
@@ -126,22 +131,37 @@ def seeds(  # noqa: PLR0913  all but two have a default
     if pieces is not None and timed:
         options = with_latency(options, pieces)
     counted = next((goal for goal in goals if goal in ("macs", "params", "param_bytes")), "macs")
-    cut = list(_cut(profile, counted, go_on))
-    rows = [list(_factored(profile, counted, go_on))]
     bench = Trials(model=model, call=call, profile=profile, calibration=calibration, check=go_on)
-    if calibration is not None:
+    cut, thin = list(_cut(profile, counted, go_on)), list(_thin(bench, counted))
+    first = goals[:1] == (LATENCY,)
+    rows = [] if first else [list(_factored(profile, counted, go_on))]
+    if calibration is not None and not first:
         rows.append(list(_better(bench, cut, counted)))
-    for axis in (counted, LATENCY)[: 2 if timed else 1]:
+    for axis in _axes(goals, counted, timed=timed):
         scales = Scales(model=model, call=call, profile=profile, axes=(axis,), pieces=pieces, check=go_on)
         cuts = tuple(option for option in options if option.family == _CUTS)
         rows += [list(_allocated(scales, found)) for found in (cuts, options) if found]
-    plans = _mixed([*rows, cut], most)
+    plans = spread(_mixed([*rows, cut, thin] if first and thin else [*rows, thin, cut], most))
+    closing = LATENCY in goals
     return Seeds(
-        plans=tuple(spread(plans)),
+        plans=tuple(dict.fromkeys(closed(profile, plan) if closing else plan for plan in plans)),
         options=(*options, *_unmeasured(profile, options)),
         profile=profile,
         trials=len(options) + bench.done,
+        closing=closing,
     )
+
+
+def _axes(goals: tuple[str, ...], counted: str, *, timed: bool) -> tuple[str, ...]:
+    if not timed:
+        return (counted,)
+    return (LATENCY,) if goals[0] == LATENCY else (counted, LATENCY)
+
+
+def _thin(bench: Trials, axis: str) -> Iterator[_Sized]:
+    found = depths(bench.profile, bench.loss, _MOST_TRIALS)
+    for plan in fewer_layers(bench.profile, found):
+        yield from _sized(bench.profile, axis, plan)
 
 
 def _better(bench: Trials, row: Sequence[_Sized], axis: str) -> Iterator[_Sized]:

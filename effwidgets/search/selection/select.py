@@ -29,7 +29,7 @@ from effwidgets.search.sensitivity.parts import Parts, parts_of
 from effwidgets.transforms.apply import Applied, apply, private_copy
 from effwidgets.transforms.calibration import Calibration, calibration_of
 from effwidgets.transforms.sound import check_answers, check_calibration
-from effwidgets.transforms.trial import answer, quiet_random
+from effwidgets.transforms.trial import answer, quiet_random, stand_in
 
 if TYPE_CHECKING:
     from effwidgets.search.engine.options import Evaluate
@@ -192,7 +192,8 @@ class _Work:
 
     def record(self, offer: Offer, applied: Applied, reached: tuple[Reached, ...]) -> Chosen:
         """Measure what is true of the model that the plan made."""
-        gauge = Gauge([answer_of(answer(self.model, call)) for call in self.parts.held])
+        dense = stand_in(self.model)  # the caller's may be in training mode, and its batch norms would learn
+        gauge = Gauge([answer_of(answer(dense, call)) for call in self.parts.held])
         loss, _ = gauge.of([answer_of(answer(applied.model, call)) for call in self.parts.held])
         base = self._scores(self.model, None)
         return Chosen(
@@ -212,7 +213,9 @@ class _Work:
     def _scores(self, model: nn.Module, main: str | None) -> tuple[Score, ...]:
         if self.asked.evaluate is None:
             return ()
-        return read_scores(self.asked.evaluate(private_copy(model).eval()), self.asked.score_name, main)
+        with quiet_random():
+            found = self.asked.evaluate(private_copy(model).eval())
+        return read_scores(found, self.asked.score_name, main)
 
     def cannot(self, laid: Sequence[Offer], tried: Sequence[tuple[Offer, Applied, tuple[Reached, ...]]]) -> str:
         """Say why no plan keeps the budgets, and how far each could be met."""

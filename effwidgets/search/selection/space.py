@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from effwidgets.errors import EffError, InputError, UnknownNameError
 from effwidgets.records import Knob, Option, Plan, Profile, Site, Step, settings
+from effwidgets.search.selection.closing import closed, opened
 from effwidgets.transforms.base import TRANSFORMS
 from effwidgets.transforms.foresee import foresee
 
 __all__ = ["Space", "rescaled"]
 
-_CUTS, _FACTORS = "prune", "factorize"
+_CUTS, _FACTORS, _DROPS = "prune", "factorize", "drop"
 _PHASES = ("structure", "format", "schedule")
 
 
@@ -24,6 +25,7 @@ class _Slot:
     cuts: bool
     factors: bool
     formats: bool
+    drops: bool
     steps: tuple[Step, ...]
 
     def meets(self, other: _Slot) -> bool:
@@ -33,6 +35,9 @@ class _Slot:
         """
         if not self.unit & other.unit or (self.cuts and other.cuts):
             return True
+        if (self.cuts and other.drops) or (other.cuts and self.drops):
+            # A stream may be narrower and have fewer blocks; channels inside of a block go with it.
+            return not self.unit <= other.unit and not other.unit <= self.unit
         return (self.cuts and (other.factors or other.formats)) or (other.cuts and (self.factors or self.formats))
 
 
@@ -40,13 +45,14 @@ class Space:
     """Every plan that can be put together from ``options``, as whole numbers by name.
 
     A name stands for a group of channels, or for the layers that other techniques would change there: a layer is
-    factored by one of them. Pruning comes first in a plan; a factorization of a layer that was cut keeps the share of
-    the largest rank that pays, of what is left. Of two choices that cannot stand together (a block replaced as a whole
-    and one of its layers factored) the one that changes more layers holds.
+    factored by one of them. Blocks left out come first in a plan, then pruning; a factorization of a layer that was cut
+    keeps the share of the largest rank that pays, of what is left. Of two choices that cannot stand together (a block
+    replaced as a whole and one of its layers factored) the one that changes more layers holds.
 
     Args:
         options: steps at one place each, as `seeds` or `sensitivity` give them; of each, several settings.
         profile: of the dense model, with its groups.
+        closing: fold at the end of each plan all norms that can be (`closed`).
 
     Example:
         >>> import torch
@@ -59,8 +65,9 @@ class Space:
         (0, 1)
     """
 
-    def __init__(self, options: Iterable[Option], profile: Profile) -> None:
+    def __init__(self, options: Iterable[Option], profile: Profile, *, closing: bool = False) -> None:
         self._profile = profile
+        self._closing = closing
         self._order = {layer.name: place for place, layer in enumerate(profile.layers)}
         slots = sorted(_slots(options), key=lambda slot: (not slot.cuts, -len(slot.unit), self._place(slot)))
         self._slots = {slot.name: slot for slot in slots}
@@ -102,22 +109,28 @@ class Space:
             UnknownNameError: a name that there is not.
             InputError: a number that there is not.
         """
-        held = self._held(params)
-        cuts = tuple(step for slot, step, _ in held if slot.cuts)
-        others = self._fitted(cuts, [(slot, step) for slot, step, _ in held if not slot.cuts])
-        return Plan(steps=(*cuts, *sorted(others, key=self._turn)))
+        plan = self._laid(params)
+        return closed(self._profile, plan) if self._closing else plan
 
     def params(self, plan: Plan) -> dict[str, int] | None:
         """Return the numbers of a plan, so that `plan` gives it back; None where there are none."""
         params = dict.fromkeys(self._slots, 0)
-        cuts = tuple(step for step in plan if TRANSFORMS[step.transform].family == _CUTS)
+        plan = opened(plan) if self._closing else plan
+        shaped = tuple(step for step in plan if TRANSFORMS[step.transform].family in (_DROPS, _CUTS))
         for step in plan:
             # Behind prunings a rank may be what another choice is without them.
-            found = self._before(step, cuts) or self._choice.get(step)
+            found = self._before(step, shaped) or self._choice.get(step)
             if found is None or params[found[0]]:
                 return None
             params[found[0]] = found[1]
-        return params if set(self.plan(params).steps) == set(plan.steps) else None
+        return params if set(self._laid(params).steps) == set(plan.steps) else None
+
+    def _laid(self, params: Mapping[str, int]) -> Plan:
+        held = self._held(params)
+        dropped = tuple(step for slot, step, _ in held if slot.drops)
+        shaped = (*dropped, *(step for slot, step, _ in held if slot.cuts))
+        others = self._fitted(shaped, [(slot, step) for slot, step, _ in held if not (slot.drops or slot.cuts)])
+        return Plan(steps=(*shaped, *sorted(others, key=self._turn)))
 
     def _held(self, params: Mapping[str, int]) -> list[tuple[_Slot, Step, int]]:
         held: list[tuple[_Slot, Step, int]] = []
@@ -131,24 +144,25 @@ class Space:
                 held.append((slot, slot.steps[choice - 1], choice))
         return held
 
-    def _before(self, step: Step, cuts: tuple[Step, ...]) -> tuple[str, int] | None:
-        # The choice that, behind these prunings, becomes ``step``.
+    def _before(self, step: Step, shaped: tuple[Step, ...]) -> tuple[str, int] | None:
+        # The choice that, behind these drops and prunings, becomes ``step``.
         for slot in self._slots.values():
             if slot.factors and any(
                 other.transform == step.transform and other.layers == step.layers for other in slot.steps
             ):
                 for place, other in enumerate(slot.steps):
-                    if [step] == self._fitted(cuts, [(slot, other)]):
+                    if [step] == self._fitted(shaped, [(slot, other)]):
                         return slot.name, 1 + place
         return None
 
-    def _fitted(self, cuts: tuple[Step, ...], others: list[tuple[_Slot, Step]]) -> list[Step]:
-        cut = {name for slot in self._slots.values() if slot.cuts and set(cuts) & set(slot.steps) for name in slot.unit}
+    def _fitted(self, shaped: tuple[Step, ...], others: list[tuple[_Slot, Step]]) -> list[Step]:
+        held = [slot for slot in self._slots.values() if slot.cuts and set(shaped) & set(slot.steps)]
+        cut = {name for slot in held for name in slot.unit}
         if not any(slot.unit & cut for slot, _ in others):
             return [step for _, step in others]
         after = self._profile
         try:
-            for step in cuts:
+            for step in shaped:
                 after = foresee(after, step)
         except EffError:  # one that does not foresee: ranks stay as they are
             return [step for _, step in others]
@@ -177,6 +191,7 @@ def _slots(options: Iterable[Option]) -> Iterator[_Slot]:
             unit=frozenset(layers).union(*(option.unit for option in found)),
             cuts=cuts,
             factors=all(option.family == _FACTORS for option in found),
+            drops=any(option.family == _DROPS for option in found),
             formats=all(TRANSFORMS[option.step.transform].phase == "format" for option in found),
             steps=tuple(dict.fromkeys(option.step for option in ranked)),
         )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import torch
 from torch import Tensor
 
 __all__ = ["Told"]
 
+_MOST_BYTES: Final = 2**29  # of answers: those to a text are larger than the text by the size of the vocabulary
+
 
 class Told:
-    """What the teacher answered to each sample of a piece of data."""
+    """What the teacher answered to each sample of a piece of data; of large answers nothing is kept."""
 
     def __init__(self, count: int) -> None:
         self._known = torch.zeros(count, dtype=torch.bool)
@@ -24,6 +28,8 @@ class Told:
     def write(self, rows: Tensor, found: list[Tensor]) -> None:
         """Keep the answers to these samples, where there is one for each of them."""
         if not found or not all(answer.dim() and len(answer) == len(rows) for answer in found):
+            return
+        if sum(answer[0].nbytes for answer in found) * len(self._known) > _MOST_BYTES:
             return
         if not self._answers:
             self._answers = [answer.new_zeros((len(self._known), *answer.shape[1:])) for answer in found]

@@ -110,29 +110,37 @@ def refit_behind_relu(
     scale, shift = norm if norm is not None else (torch.ones_like(wanted[0]), torch.zeros_like(wanted[0]))
     alive = scale != 0
     safe = torch.where(alive, scale, torch.ones_like(scale))
-    through = (scale * wanted + shift).clamp(min=0)
+    through = (scale * wanted).add_(shift).clamp_(min=0)
+    squares = through.square()
     last, bias = start
     rows = torch.cat([inner, inner.new_ones(len(inner), 1)], 1) if bias is not None else inner
     now = torch.cat([last, bias[:, None]], 1) if bias is not None else last
     gram = rows.T @ rows
-    best, least = now, float((through - (scale * (rows @ now.T) + shift).clamp(min=0)).square().sum())
+    before = (rows @ now.T).mul_(scale).add_(shift)
+    best, least = now, _missed(through, before)
     for weight in _WEIGHTS:
         for _ in range(_ROUNDS):
-            before = scale * (rows @ now.T) + shift
-            asked = (_nearest(through, before, weight) - shift) / safe
+            asked = _nearest((through, squares), before, weight).sub_(shift).div_(safe)
             now = torch.where(alive[:, None], _solved(gram, rows.T @ asked).T, now)
-        error = float((through - (scale * (rows @ now.T) + shift).clamp(min=0)).square().sum())
+            before = (rows @ now.T).mul_(scale).add_(shift)
+        error = _missed(through, before)
         if error < least:
             best, least = now, error
     return (best[:, :-1], best[:, -1]) if bias is not None else (best, None)
 
 
-def _nearest(through: Tensor, before: Tensor, weight: float) -> Tensor:
+def _missed(through: Tensor, before: Tensor) -> float:
+    return float((through - before.clamp(min=0)).square_().sum())
+
+
+def _nearest(through: tuple[Tensor, Tensor], before: Tensor, weight: float) -> Tensor:
     # For each entry the z that makes (through - relu(z))^2 + weight (z - before)^2 least: below zero, or above.
+    # In place wherever a tensor is our own: these are the longest ones, and most of the time goes into writing them.
+    asked, squares = through
     below = before.clamp(max=0)
-    above = ((weight * before + through) / (weight + 1)).clamp(min=0)
-    low = through.square() + weight * (below - before).square()
-    high = (through - above).square() + weight * (above - before).square()
+    above = (weight * before).add_(asked).div_(weight + 1).clamp_(min=0)
+    low = (below - before).square_().mul_(weight).add_(squares)
+    high = (above - before).square_().mul_(weight).add_((asked - above).square_())
     return torch.where(low < high, below, above)
 
 

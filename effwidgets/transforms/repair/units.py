@@ -59,14 +59,15 @@ def units_of(
 ) -> tuple[tuple[Unit, ...], tuple[str, ...]]:
     """Return the layers that the edits from ``since`` on ask to fit again, and in sentences which of them cannot be.
 
-    After a pruning these are the layers that read the channels, after a factorization the last factor.
+    After a pruning these are the layers that read the channels, after a factorization the last factor, and after a
+    block was left out those behind it that read its stream or write into it.
     """
     now, before = _paths(model), _paths(original)
     found: dict[int, Unit] = {}
     notes: dict[str, None] = {}
     for edit in edits[since:]:
         wanted = asked_of(edit, steps) & {"least_squares", "bias"}
-        for name in _touched(edit) if wanted else ():
+        for name in _touched(edit, before) if wanted else ():
             place = _standing(name, before)
             layer = _maker(place, now) if place and place in now else None
             if layer is None or place is None or isinstance(before[place], nn.Embedding):
@@ -89,8 +90,15 @@ def _paths(model: nn.Module) -> dict[str, nn.Module]:
     return dict(model.named_modules(remove_duplicate=False))
 
 
-def _touched(edit: Edit) -> Iterator[str]:
-    if edit.kept:
+def _touched(edit: Edit, before: Collection[str]) -> Iterator[str]:
+    if edit.group is not None and not edit.kept:
+        # A stream that lost a block: those behind that read it, and those that write into the same sum.
+        order = {name: place for place, name in enumerate(before)}
+        end = max((order.get(name, 0) for name in edit.step.layers), default=0)
+        inside = tuple(f"{name}." for name in edit.step.layers)
+        found = dict.fromkeys(member.layer for member in edit.group.members)
+        yield from (name for name in found if order.get(name, 0) > end and not name.startswith(inside))
+    elif edit.kept:
         yield from dict.fromkeys(kept.layer for kept in edit.kept if kept.side == "in")
     else:
         yield from dict.fromkeys(piece.layer for piece in edit.before)

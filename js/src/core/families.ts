@@ -1,6 +1,6 @@
 /** Families of techniques: each has a title, a shape and a colour, so that none is told by colour alone. */
 
-export type Shape = "circle" | "square" | "diamond" | "triangle" | "cross" | "ring";
+export type Shape = "circle" | "square" | "diamond" | "triangle" | "bar" | "cross" | "ring";
 
 export interface Family {
   /** Which colour and shape: also the class `effdl-fam-…` in the style sheet. */
@@ -14,6 +14,7 @@ const FAMILIES: readonly (Family & { words: readonly string[] })[] = [
   { id: "factorize", title: "Factorize", shape: "circle", words: ["factor", "low_rank", "svd", "low-rank"] },
   { id: "prune", title: "Prune", shape: "square", words: ["prun", "channel"] },
   { id: "bottleneck", title: "Bottleneck", shape: "diamond", words: ["bottleneck", "tucker", "replac"] },
+  { id: "drop", title: "Drop blocks", shape: "bar", words: ["drop"] },
   { id: "format", title: "Number format", shape: "triangle", words: ["format", "quant", "half", "bit", "spars"] },
   { id: "mixed", title: "Mixed", shape: "cross", words: ["mixed", "several", "combin"] },
 ];
@@ -36,6 +37,8 @@ export function outline(shape: Shape, size: number): string {
       return `M0,${-1.25 * s}L${1.25 * s},0L0,${1.25 * s}L${-1.25 * s},0Z`;
     case "triangle":
       return `M0,${-1.2 * s}L${1.2 * s},${0.95 * s}H${-1.2 * s}Z`;
+    case "bar":
+      return `M${-1.4 * s},${-0.55 * s}h${2.8 * s}v${1.1 * s}h${-2.8 * s}Z`;
     case "cross": {
       const a = 1.2 * s;
       const b = 0.42 * s;

@@ -3,6 +3,7 @@
 import { FLOPS_PER_MAC, quantity } from "../core/axes.js";
 import { familyOf } from "../core/families.js";
 import { percentText, scoreText, secondsText } from "../core/format.js";
+import { sourceText, wayUp } from "../core/rungs.js";
 import type { CandidateRow, ParetoPayload } from "../core/wire.js";
 import { diffList } from "./diff.js";
 import { html } from "./dom.js";
@@ -19,7 +20,9 @@ export function numbersList(candidate: CandidateRow, context: Scene): HTMLElemen
   const compared = dense !== undefined && dense !== candidate;
   if (score !== null) {
     const change = compared && before !== null ? scoreChange(score - before, payload, percent) : null;
-    list.append(html("div", {}, html("dt", {}, payload.metric), html("dd", {}, scoreText(score, percent), change)));
+    const off = errorText(candidate.errors.score, (value) => scoreText(value, percent));
+    const told = html("dd", {}, scoreText(score, percent), off, change);
+    list.append(html("div", {}, html("dt", {}, payload.metric), told));
   }
   for (const key of payload.axes) {
     const value = candidate.values[key] ?? null;
@@ -28,9 +31,25 @@ export function numbersList(candidate: CandidateRow, context: Scene): HTMLElemen
     const whole = dense?.values[key] ?? null;
     const factor = key === "macs" && work === "flops" ? FLOPS_PER_MAC : 1;
     const change = compared && whole !== null && whole > 0 ? costChange(value / whole - 1) : null;
-    list.append(html("div", {}, html("dt", {}, shown.title), html("dd", {}, shown.write(value * factor), change)));
+    const off = errorText(candidate.errors[key], (error) => shown.write(error * factor));
+    list.append(html("div", {}, html("dt", {}, shown.title), html("dd", {}, shown.write(value * factor), off, change)));
   }
   return list;
+}
+
+function errorText(error: number | undefined, write: (value: number) => string): HTMLElement | null {
+  return error ? html("small", { class: "effdl-muted" }, ` ± ${write(error)}`) : null;
+}
+
+/** How far a candidate was taken and who thought of it. */
+function origin(candidate: CandidateRow, context: Scene): Node[] {
+  if (candidate.number === context.payload.dense) return [];
+  const climbed = candidate.climbed.length > 0 ? wayUp(candidate, context.percent) : candidate.rung;
+  const source = sourceText(candidate.source);
+  return [
+    html("div", { class: "effdl-soft effdl-way" }, climbed),
+    ...(source ? [html("div", { class: "effdl-soft" }, source)] : []),
+  ];
 }
 
 function scoreChange(by: number, payload: ParetoPayload, percent: boolean): HTMLElement {
@@ -51,6 +70,7 @@ export function hoverCard(candidate: CandidateRow, context: Scene): Node[] {
     html("b", {}, familyMark(familyName(candidate, context.payload)), candidateTitle(candidate, context.payload)),
     html("div", { class: "effdl-soft" }, candidate.label),
     numbersList(candidate, context),
+    ...origin(candidate, context),
     ...(candidate.note
       ? [html("div", { class: candidate.state === "failed" ? "effdl-bad" : "effdl-soft" }, candidate.note)]
       : []),
@@ -69,6 +89,7 @@ export function cardHead(candidate: CandidateRow, context: Scene): Node[] {
   ];
   if (candidate.label) parts.push(html("div", { class: "effdl-card-label" }, candidate.label));
   parts.push(numbersList(candidate, context));
+  if (candidate.climbed.length > 0 || candidate.source) parts.push(...origin(candidate, context));
   if (candidate.note) {
     parts.push(html("p", { class: candidate.state === "failed" ? "effdl-bad" : "effdl-soft" }, candidate.note));
   }

@@ -2,9 +2,10 @@
 
 import { familyOf, outline } from "../core/families.js";
 import { frontOf, isPlaced, type Point, staircase } from "../core/front.js";
+import { earlier } from "../core/rungs.js";
 import { fill, freshId, html, setAll, svg } from "./dom.js";
 import { drawAxes, layPlane, type Plane } from "./plane.js";
-import type { Scene } from "./scene.js";
+import { isBeyond, type Scene } from "./scene.js";
 
 const MARK = 5; // radius in pixels
 const NEAR = 18; // a pointer within this distance means the mark
@@ -15,6 +16,7 @@ export class Chart {
   readonly #svg: SVGSVGElement;
   readonly #axes = svg("g", { class: "effdl-axes" });
   readonly #under = svg("g", { class: "effdl-under" });
+  readonly #errors = svg("g", { class: "effdl-errors" });
   readonly #marks = svg("g", { class: "effdl-marks" });
   readonly #over = svg("g", { class: "effdl-over" });
   readonly #drawn = new Map<number, SVGGElement>();
@@ -35,7 +37,7 @@ export class Chart {
       orient: "auto",
     };
     this.#svg = svg("svg", { role: "img", class: "effdl-svg" }, svg("defs", {}, svg("marker", marker, tip)));
-    this.#svg.append(this.#axes, this.#under, this.#marks, this.#over);
+    this.#svg.append(this.#axes, this.#under, this.#errors, this.#marks, this.#over);
     this.root = html("div", { class: "effdl-chart" }, this.#svg);
     let width = 0;
     const watch = new ResizeObserver(() => {
@@ -65,6 +67,7 @@ export class Chart {
     setAll(this.#svg, { viewBox: `0 0 ${width} ${height}`, width, height, "aria-label": summary });
     fill(this.#axes, ...(placed.length > 0 ? drawAxes(plane, scene) : []));
     this.#drawUnder(scene, plane);
+    fill(this.#errors, ...errorBars(scene, plane));
     this.#drawMarks(scene, plane);
     this.#drawOver(scene, plane);
   }
@@ -121,6 +124,8 @@ export class Chart {
     const target = scene.points.find((point) => point.candidate.number === (scene.pinned ?? scene.looked));
     const arrow = target && this.#arrowTo(target, scene, plane);
     if (arrow) parts.push(arrow);
+    const climb = target && climbLine(target, plane);
+    if (climb) parts.push(climb);
     fill(this.#under, ...parts);
   }
 
@@ -158,12 +163,13 @@ export class Chart {
   }
 
   #drawMark(point: Point, scene: Scene, plane: Plane): void {
-    const { number, state, family } = point.candidate;
+    const { number, state, family, rung } = point.candidate;
     const at = placeOf(point, plane);
     if (!at) return;
     let node = this.#drawn.get(number);
     if (!node) {
-      node = svg("g", { "data-number": number }, svg("circle", { class: "effdl-hit", r: 9 }), svg("path"));
+      const ring = svg("circle", { class: "effdl-rung", r: MARK + 3.2 });
+      node = svg("g", { "data-number": number }, svg("circle", { class: "effdl-hit", r: 9 }), ring, svg("path"));
       this.#drawn.set(number, node);
     }
     const known = familyOf(point.dense ? "dense" : family);
@@ -172,12 +178,13 @@ export class Chart {
     setAll(node, {
       transform: `translate(${at.x.toFixed(1)},${at.y.toFixed(1)})`,
       "data-state": state,
+      "data-rung": rung,
       "data-family": known.id,
       "data-front": point.front,
       "data-dense": point.dense,
       "data-dominated": state === "done" && !point.front && !point.dense,
       "data-pinned": number === scene.pinned,
-      "data-beyond": scene.budget !== null && point.x !== null && point.x > scene.budget,
+      "data-beyond": isBeyond(point.candidate, scene),
       "data-cost": point.x,
       "data-score": point.y,
     });
@@ -244,6 +251,41 @@ function placeOf(point: Point, plane: Plane): { x: number; y: number } | null {
   if (isPlaced(point)) return { x: plane.x.at(point.x), y: plane.y.at(point.y) };
   if (onRail(point) && point.x !== null && Number.isFinite(point.x)) return { x: plane.x.at(point.x), y: plane.railY };
   return null;
+}
+
+/** Half-widths of intervals, of the cost and of the score, where they were measured with one. */
+function errorBars(scene: Scene, plane: Plane): SVGElement[] {
+  const paths = { front: "", other: "" };
+  for (const point of scene.points) {
+    const at = placeOf(point, plane);
+    if (!at || !isPlaced(point)) continue;
+    const across = (point.candidate.errors[scene.axis.key] ?? 0) * scene.axis.factor;
+    const down = point.candidate.errors.score ?? 0;
+    const kind = point.front ? "front" : "other";
+    if (across > 0) {
+      const [from, to] = [point.x - across, point.x + across].map((x) => Math.max(plane.left, plane.x.at(x)));
+      if (from !== undefined && to !== undefined)
+        paths[kind] += `M${from.toFixed(1)},${(at.y - 3).toFixed(1)}v6m0,-3H${to.toFixed(1)}m0,-3v6`;
+    }
+    if (down > 0) {
+      const [from, to] = [point.y - down, point.y + down].map((y) => plane.y.at(y).toFixed(1));
+      paths[kind] += `M${(at.x - 3).toFixed(1)},${from}h6m-3,0V${to}m-3,0h6`;
+    }
+  }
+  return Object.entries(paths).flatMap(([kind, d]) =>
+    d === "" ? [] : [svg("path", { class: "effdl-error", d, "data-front": kind === "front" })],
+  );
+}
+
+/** From the scores of the lower rungs up to the one a candidate has now; what lies below the chart is cut off. */
+function climbLine(point: Point, plane: Plane): SVGElement | null {
+  const scores = earlier(point.candidate).flatMap((climb) => (climb.score === null ? [] : [climb.score]));
+  if (!isPlaced(point) || scores.length === 0) return null;
+  const x = plane.x.at(point.x);
+  const heights = scores.map((score) => Math.max(plane.top, Math.min(plane.bottom, plane.y.at(score))));
+  const ticks = heights.map((y) => `M${(x - 4).toFixed(1)},${y.toFixed(1)}h8`).join("");
+  const d = `${ticks}M${x.toFixed(1)},${(heights[0] ?? 0).toFixed(1)}V${plane.y.at(point.y).toFixed(1)}`;
+  return svg("path", { class: "effdl-climb", d });
 }
 
 function shortened(from: { x: number; y: number }, to: { x: number; y: number }, by: number): { x: number; y: number } {

@@ -2,6 +2,8 @@
 
 import { quantity } from "../core/axes.js";
 import { maybeText, scoreText } from "../core/format.js";
+import { sourceText, wayUp } from "../core/rungs.js";
+import type { CandidateRow } from "../core/wire.js";
 import { fill, html } from "./dom.js";
 import type { Scene } from "./scene.js";
 
@@ -39,7 +41,7 @@ function table(scene: Scene): HTMLElement {
   const { payload } = scene;
   const front = new Set(payload.fronts[scene.axis.key] ?? []);
   const axes = payload.axes.map((key) => quantity(key, scene.work));
-  const titles = ["Candidate", "What", "State", payload.metric, ...axes.map((axis) => axis.title)];
+  const titles = ["Candidate", "What", "State", "Rung", "Source", payload.metric, ...axes.map((axis) => axis.title)];
   const rows = payload.candidates.map((candidate) => {
     const name = candidate.number === payload.dense ? "dense" : String(candidate.number);
     const place = front.has(candidate.number) ? "on the front" : candidate.state;
@@ -53,16 +55,18 @@ function table(scene: Scene): HTMLElement {
       ),
       html("td", { class: "effdl-words" }, candidate.label),
       html("td", {}, candidate.state === "done" ? place : candidate.state),
+      html("td", {}, candidate.climbed.length > 0 ? wayUp(candidate, scene.percent) : candidate.rung),
+      html("td", {}, sourceText(candidate.source)),
       html(
         "td",
         {},
-        maybeText(candidate.values.score, (value) => scoreText(value, scene.percent)),
+        told(candidate, "score", (value) => scoreText(value, scene.percent)),
       ),
       ...axes.map((axis) =>
         html(
           "td",
           {},
-          maybeText(candidate.values[axis.key], (value) => axis.write(value * axis.factor)),
+          told(candidate, axis.key, (value) => axis.write(value * axis.factor)),
         ),
       ),
     );
@@ -79,4 +83,10 @@ function table(scene: Scene): HTMLElement {
     html("thead", {}, head),
     html("tbody", {}, ...rows),
   );
+}
+
+/** A value, with its error where it was measured with one. */
+function told(candidate: CandidateRow, key: string, write: (value: number) => string): string {
+  const error = candidate.errors[key];
+  return maybeText(candidate.values[key], write) + (error ? ` ± ${write(error)}` : "");
 }

@@ -4,6 +4,7 @@ import { isShare, maybeText, scoreText } from "../core/format.js";
 import { frontOf, isPlaced, type Point, pointsOf, stepAlong, summary } from "../core/front.js";
 import type { Chosen, Drawn, Emit } from "../core/screen.js";
 import type { ParetoPayload } from "../core/wire.js";
+import { Budgets } from "./budgets.js";
 import { Chart } from "./chart.js";
 import { html, setText, show, viewRoot } from "./dom.js";
 import { HoverCard } from "./hover-card.js";
@@ -35,6 +36,7 @@ class ParetoView implements Drawn<ParetoPayload> {
   readonly #emit: Emit;
   readonly #run: RunBar;
   readonly #title = html("h3");
+  readonly #budgets: Budgets;
   readonly #tools: ParetoTools;
   readonly #chart: Chart;
   readonly #stage = html("div", { class: "effdl-stage", tabindex: "0", role: "group", "aria-label": STAGE });
@@ -58,10 +60,16 @@ class ParetoView implements Drawn<ParetoPayload> {
     this.#emit = emit;
     this.#run = new RunBar(emit, signal);
     this.#chart = new Chart(() => this.#draw(), signal);
-    this.#tools = new ParetoTools(preferredWork(), () => this.#draw(), signal);
+    this.#budgets = new Budgets((axis, limit) => emit.command("set_budget", { axis, limit }), signal);
+    this.#tools = new ParetoTools(preferredWork(), this.#budgets, () => this.#draw(), signal);
     this.#table = new ParetoTable((number) => this.#pin(number), signal);
     this.#card = new PinnedCard({ apply: () => this.#apply(), unpin: () => this.#pin(null) }, signal);
-    this.#foot = new ParetoFoot((number) => this.#pin(number), signal);
+    const lift = (axis: string): void => {
+      this.#budgets.ask(axis, null);
+      this.#draw();
+      this.#stage.focus();
+    };
+    this.#foot = new ParetoFoot({ pin: (number) => this.#pin(number), lift }, signal);
     this.#stage.append(this.#chart.root, this.#hover.root);
     this.#listen(signal);
     const plot = html("div", { class: "effdl-plot" }, this.#stage, this.#empty, this.#said);
@@ -81,6 +89,7 @@ class ParetoView implements Drawn<ParetoPayload> {
     const scores = payload.candidates.flatMap((candidate) => candidate.values.score ?? []);
     this.#percent = isShare(payload.metric, scores);
     this.root.setAttribute("aria-label", `Pareto view of ${payload.title}`);
+    this.#budgets.take(payload.budgets);
     this.#tools.offer(payload.axes);
     this.#run.update(payload);
     this.#foot.note(payload);
@@ -108,6 +117,7 @@ class ParetoView implements Drawn<ParetoPayload> {
       percent: this.#percent,
       log: this.#tools.log,
       budget: this.#tools.budget(this.#points),
+      budgets: this.#budgets.all(),
       pinned: this.#pinned,
       selected: this.#selected,
       looked: this.#hovered ?? this.#walked,
@@ -153,7 +163,7 @@ class ParetoView implements Drawn<ParetoPayload> {
 
   #drag(event: PointerEvent): void {
     const plane = this.#chart.plane;
-    if (plane) this.#tools.drag(plane.x.from(event.clientX - this.#stage.getBoundingClientRect().left), this.#points);
+    if (plane) this.#tools.drag(plane.x.from(event.clientX - this.#stage.getBoundingClientRect().left));
   }
 
   #near(number: number | null): void {

@@ -12,8 +12,10 @@ export interface Scene {
   /** Scores are shares, read in percent. */
   percent: boolean;
   log: boolean;
-  /** Largest cost that is wanted; null without one. */
+  /** Largest cost that is wanted on this axis, as it is read there; null without one. */
   budget: number | null;
+  /** All budgets by cost, in the units of the payload. */
+  budgets: readonly (readonly [string, number])[];
   pinned: number | null;
   selected: readonly number[];
   /** The candidate under the pointer, or reached by the keyboard. */
@@ -23,6 +25,11 @@ export interface Scene {
 /** The candidate with a number. */
 export function candidateOf(payload: ParetoPayload, number: number | null): CandidateRow | undefined {
   return number === null ? undefined : payload.candidates.find((candidate) => candidate.number === number);
+}
+
+/** Say whether a candidate is known to break a budget. */
+export function isBeyond(candidate: CandidateRow, scene: Pick<Scene, "budgets">): boolean {
+  return scene.budgets.some(([key, limit]) => (candidate.values[key] ?? 0) > limit);
 }
 
 /** What a candidate is called: the dense model has a name, the others a number. */

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from effwidgets.errors import InputError, UnknownNameError
+from effwidgets.metrics.base import METRICS
 from effwidgets.profiling.calls import as_call
 from effwidgets.search.crews.executors import ExecutorCrew
 from effwidgets.search.crews.hire import check_executor, crew_for, kit_of
@@ -18,6 +19,8 @@ from effwidgets.search.engine.options import SearchOptions
 from effwidgets.search.engine.orders import Order
 from effwidgets.search.engine.workshop import Workshop
 from tests.search.conftest import PLANS
+
+ORDER = Order(number=1, plan=PLANS[0], rung="repaired", seed=1, main="score")
 
 
 def drop(model, teacher):
@@ -79,6 +82,28 @@ def test_a_kit_carries_what_a_workshop_reads_and_leaves_the_search_here(workshop
     assert twin.options.executor is None
     assert twin.rungs == workshop.rungs
     assert len(twin.calibration.batches) == len(workshop.calibration.batches)
+
+
+def test_what_was_added_by_hand_is_known_to_workers_and_not_added_twice(workshop):
+    class Halved:  # of a notebook: it travels whole
+        name, title, unit, better = "halved_for_test", "Half of the MACs", "", "lower"
+
+        def measure(self, profile):
+            return profile.cost.macs / 2
+
+    METRICS.add("halved_for_test", Halved())
+    try:
+        packed = kit_of(workshop).pack()
+        Kit.unpack(packed)
+        METRICS.remove("halved_for_test")
+        Kit.unpack(packed)
+        assert "halved_for_test" in METRICS
+        made = crew_for(None, Kit.unpack(packed)).submit(ORDER).result(60)
+        assert {one.metric: one.value for one in made.candidate.measures}[
+            "halved_for_test"
+        ] == made.candidate.cost.macs / 2
+    finally:
+        METRICS.remove("halved_for_test")
 
 
 @pytest.mark.slow

@@ -63,6 +63,16 @@ def test_a_process_that_is_killed_from_outside_fails_its_order_only(crew):
     assert crew.submit(order(2)).result(LIMIT_S).candidate.state == "done"
 
 
+def test_a_stop_that_comes_just_after_the_end_of_an_order_cancels_no_later_one(crew):
+    first = [crew.submit(order(number)) for number in (1, 2)]
+    assert [future.result(LIMIT_S).candidate.state for future in first] == ["done", "done"]
+    for child in crew._free:
+        child.replies.put(("ring", ""))  # the parent's stop, when the answer was on its way
+        child.send(("cancel", 1))  # and what it told the process, when the order was over there
+    again = [crew.submit(order(1, "loop 0.1")) for _ in crew._free]
+    assert [future.result(LIMIT_S).candidate.state for future in again] == ["done", "done"]
+
+
 def test_the_random_state_of_a_process_is_set_by_the_seed_of_each_order(crew):
     drawn = [
         crew.submit(order(number, "draw", seed=seed)).result(LIMIT_S).candidate.score("drawn")

@@ -12,6 +12,8 @@ import torch
 from effwidgets.profiling.calls import as_call
 from effwidgets.profiling.timing.alone import alone
 from effwidgets.records import Plan, Step, settings
+from effwidgets.search.crews import threads
+from effwidgets.search.crews.hands import Job
 from effwidgets.search.crews.kit import Kit
 from effwidgets.search.crews.threads import ThreadCrew
 from effwidgets.search.engine.options import SearchOptions
@@ -124,6 +126,25 @@ def test_a_measurement_does_not_wait_for_a_thread_that_was_left_behind():
     with alone() as undisturbed:
         assert undisturbed
     assert time.monotonic() - began < 5  # the sleep goes on for longer than that
+    crew.close()
+
+
+def test_the_time_limit_of_a_call_that_stood_still_for_a_measurement_ends_with_the_call(monkeypatch):
+    crew, job = ThreadCrew(Kit.unpack(maker_kit().pack()), 1, grace_s=0.02), Job(order=order(1))
+    asked = threading.Event()
+
+    def stands_still(thread):
+        asked.set()
+        return False
+
+    monkeypatch.setattr(threads, "disown", stands_still)
+    crew._watch(job, 0.01)
+    assert asked.wait(LIMIT_S)
+    time.sleep(0.01)  # until its limit was put off
+    crew._watch(job, None)
+    monkeypatch.setattr(threads, "disown", lambda thread: True)
+    time.sleep(0.2)
+    assert not job.over
     crew.close()
 
 

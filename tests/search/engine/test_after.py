@@ -102,7 +102,7 @@ def test_what_is_applied_and_what_is_loaded_scores_as_shown(
 
 def test_what_no_gradient_passes_is_trained_before(convolutional, images, likelihood, train):
     # A dynamic int8 layer has no weight that can be trained: behind the training it is that of the trained one.
-    study = searched(convolutional, images, likelihood, train, Plan(steps=(WHOLE,)))
+    study = searched(convolutional, images, likelihood, train, Plan(steps=(CUT, WHOLE)))
     with torch.no_grad():
         off = (study.apply(1).model(images) - train.outputs).norm() / train.outputs.norm()
     assert study.candidates()[1].rung == "fine-tuned"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 import torch
@@ -12,6 +13,10 @@ from torch import nn
 from effwidgets.errors import InputError, SearchError, UnknownNameError
 from effwidgets.records import Budget, Plan
 from effwidgets.search import SearchOptions, explore
+from effwidgets.search.clocks.pieces import Pieces
+from effwidgets.search.crews.threads import ThreadCrew
+from effwidgets.search.engine.book import PREDICTED
+from effwidgets.search.engine.gate import cores
 from tests.search.conftest import PLANS, low_rank
 
 
@@ -340,6 +345,8 @@ def test_two_costs_beside_the_score_are_searched_together(model, x, accuracy):
         ({"budgets": {"joules": 1}}, "'macs'"),
         ({"budgets": {"macs": -1}}, "leaves nothing"),
         ({"budgets": 3}, "budgets"),
+        ({"budgets": {"macs": "forty percent"}}, "no number"),
+        ({"budgets": {"macs": "3 ms"}}, "is a time"),
         ({"trials": 0}, "trials"),
         ({"finetuned": -1}, "finetuned"),
     ],
@@ -385,3 +392,108 @@ def test_a_kept_search_that_was_cancelled_while_it_trained_lost_no_result(model,
     again = explore(model, x, evaluate=accuracy, options=chosen).run()
     assert [known.first_scores for known in again.candidates()] == [known.scores for known in study.candidates()]
     assert train.calls == 2
+
+
+class Elsewhere(ThreadCrew):
+    """Workers that one cannot see into; from the order of that number on they cannot begin."""
+
+    def __init__(self, workshop, slots, broken_from=10**6):
+        super().__init__(workshop, slots)
+        self.broken_from = broken_from
+
+    def submit(self, order):
+        if order.number < self.broken_from:
+            return super().submit(order)
+        future = Future()
+        future.set_exception(SearchError("A worker process could not begin."))
+        return future
+
+
+def with_crew(study, slots=1, **more):
+    study._coordinator._hire = lambda: Elsewhere(study._workshop, slots, **more)
+    return study
+
+
+def test_what_workers_that_cannot_begin_were_given_is_tried_by_the_next_run(model, x, accuracy):
+    study = explore(model, x, evaluate=accuracy, options=options())
+    with pytest.raises(SearchError, match="could not begin"):
+        with_crew(study, broken_from=2).run()
+    assert [known.state for known in study.candidates()] == ["done", "done", "cancelled"]
+    assert [known.state for known in with_crew(study).run().candidates()] == ["done"] * 6
+
+
+def test_what_was_under_way_when_an_error_came_is_tried_by_the_next_run(model, x, accuracy, monkeypatch):
+    inside, go_on = threading.Event(), threading.Event()
+
+    def evaluate(candidate):
+        if inside.is_set():
+            go_on.wait(20)
+        return accuracy(candidate)
+
+    study = explore(model, x, evaluate=evaluate, options=options(plans=PLANS[:2], trials=4))
+    real = study._campaign._ideas.propose
+
+    def fault(check):
+        go_on.set()
+        raise ZeroDivisionError("in a sampler")
+
+    monkeypatch.setattr(study._campaign._ideas, "propose", fault)
+    study.subscribe(lambda state: inside.set() if len(state.candidates) else None)
+    with pytest.raises(SearchError, match="in a sampler"):
+        with_crew(study, 3).run()
+    assert {known.state for known in study.candidates()} == {"done", "cancelled"}
+    monkeypatch.setattr(study._campaign._ideas, "propose", real)
+    assert [known.state for known in with_crew(study, 3).run().candidates()] == ["done"] * 5
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_pieces_are_timed_while_no_worker_elsewhere_computes(model, x, accuracy, monkeypatch, tmp_path, inside):
+    monkeypatch.setenv("EFFWIDGETS_CACHE", str(tmp_path))
+    real, seen = Pieces._measured, []
+
+    def measured(self, pairs):
+        seen.append((len(study._campaign._out), torch.get_num_threads()))
+        return real(self, pairs)
+
+    def evaluate(candidate):
+        time.sleep(0.05)  # so that the others are under way when one comes back
+        return accuracy(candidate)
+
+    monkeypatch.setattr(Pieces, "_measured", measured)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            chosen = options(objectives=("latency_s",), workers=2, executor=None if inside else pool)
+            study = explore(model, x, evaluate=evaluate, options=chosen)
+            study.run()
+    finally:
+        torch.set_num_threads(before)
+    assert {threads for _, threads in seen} == {min(2, cores())}  # not those of one of two workers
+    assert inside or {out for out, _ in seen} == {0}
+    assert all(any(score.metric == PREDICTED for score in known.measures) for known in study.candidates())
+
+
+def test_a_latency_that_is_asked_for_later_is_predicted_for_those_that_were_scored(model, x, accuracy):
+    study = explore(model, x, evaluate=accuracy, options=options()).run()
+    study.set_budget("latency_s", 0.9)
+    study.run()
+    assert all(any(score.metric == PREDICTED for score in known.measures) for known in study.candidates())
+    assert "latency_s" in [budget.axis for budget in study.snapshot().budgets]
+
+
+def test_a_cancel_while_pieces_are_timed_loses_neither_the_result_nor_its_prediction(model, x, accuracy, monkeypatch):
+    study = explore(model, x, evaluate=accuracy, options=options(objectives=("latency_s",)))
+    real = Pieces.plan
+
+    def cancelled(self, steps):
+        study.cancel()
+        return real(self, steps)
+
+    monkeypatch.setattr(Pieces, "plan", cancelled)
+    study.run()
+    assert [known.state for known in study.candidates()] == ["done", "done"]
+    monkeypatch.setattr(Pieces, "plan", real)
+    done = study.run().candidates()
+    assert len(done) == 6
+    assert all(any(score.metric == PREDICTED for score in known.measures) for known in done)

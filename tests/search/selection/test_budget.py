@@ -33,8 +33,26 @@ def test_amounts_carry_their_unit():
     assert amount_text("macs", 2e6) == "2.00 M MACs"
     assert amount_text("param_bytes", 512) == "512 B"
     assert amount_text("params", 1500) == "1.50 k parameters"
+    assert amount_text("latency_s", 0.0016) == "1.60 ms"
 
 
 def test_where_there_is_nothing_to_save_that_is_said():
     with pytest.raises(InputError, match="takes no macs now"):
         limit_of("50%", "macs", 0)
+
+
+def test_a_time_is_an_amount_where_times_are_budgeted_and_nowhere_else():
+    for text in ("3 ms", "3ms", "3000 µs", "3000us", "0.003 s"):
+        assert limit_of(text, "latency_s", 0.01) == pytest.approx(0.003)
+    assert limit_of(0.3, "latency_s", 0.01) == pytest.approx(0.003)
+    for axis in ("macs", "param_bytes"):
+        with pytest.raises(InputError, match="is a time, and"):
+            limit_of("3 ms", axis, 1e6)
+    with pytest.raises(InputError, match=r"more than the model has\..* below 10\.0 ms"):
+        limit_of("3 s", "latency_s", 0.01)
+
+
+@pytest.mark.parametrize("text", ["ms", "1.2.3 ms", "-3 ms", "three", "5 parsecs"])
+def test_text_that_is_no_amount_says_what_would_be_one(text):
+    with pytest.raises(InputError, match=r"for latency_s is no number\. Give a share such as 0\.4 or '40%'"):
+        limit_of(text, "latency_s", 0.01)

@@ -81,6 +81,14 @@ def test_a_file_of_another_model_or_of_something_else_is_refused_and_kept(model,
     assert options.path.read_text().startswith("my diary")
 
 
+@pytest.mark.parametrize("text", ["my diary", '{"weights": [1, 2', "import torch"])
+def test_a_file_of_somebodys_without_a_line_end_is_refused_and_kept(model, x, options, text):
+    options.path.write_text(text)
+    with pytest.raises(InputError, match="no JSON"):
+        sensitivity(model, x[:1], options=options)
+    assert options.path.read_text() == text
+
+
 @pytest.mark.parametrize("indent", [None, 2])
 def test_a_record_written_by_to_json_is_gone_on_with_too(model, x, options, indent):
     found = sensitivity(model, x[:1], options=dataclasses.replace(options, path=None))

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import itertools
 import math
+import random
 import threading
 
 import pytest
@@ -129,6 +130,18 @@ def test_the_callers_model_stays_as_it_is_with_evaluate_that_writes_and_raises(m
     assert [note for note in notes if note] == ["evaluate: RuntimeError: out of patience"]
     assert all(point.divergence > 0 for point in found.points)  # measured before evaluate could spoil anything
     assert all(candidate is not model for candidate in calls)
+
+
+def test_an_evaluate_that_seeds_and_draws_leaves_the_random_state_as_it_was(model, x, quick):
+    def evaluate(candidate):
+        torch.manual_seed(1)
+        random.seed(2)
+        return random.random()
+
+    states = torch.get_rng_state(), random.getstate()
+    sensitivity(model, x[:1], options=dataclasses.replace(quick, evaluate=evaluate, layers=("2",)))
+    assert torch.equal(states[0], torch.get_rng_state())
+    assert states[1] == random.getstate()
 
 
 def test_ctrl_c_leaves_the_model_alone_and_carries_what_was_measured(model, x, quick):
