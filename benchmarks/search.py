@@ -90,10 +90,10 @@ def times(arena: Arena) -> list[float]:
     return [found[place] / found[-1] for place in range(len(arena.made))]
 
 
-def our_models(arena: Arena) -> dict[Axis, list[Handed]]:
+def our_models(arena: Arena, axes: Sequence[Axis]) -> dict[Axis, list[Handed]]:
     return {
         axis: [Handed(label=label, before=before, after=after) for label, before, after in ours(arena, axis)]
-        for axis in AXES
+        for axis in axes
     }
 
 
@@ -102,11 +102,15 @@ def dense_models(arena: Arena) -> dict[Axis, list[Handed]]:
     return {axis: [Handed(label=DENSE, before=arena.dense, after=after)] for axis in AXES}
 
 
-def part(task: Task, seed: int, method: str) -> Row:
+def part(task: Task, seed: int, method: str, axes: Sequence[Axis] = AXES) -> Row:
     started, spent = time.perf_counter(), time.process_time()
     arena = Arena(task=task, seed=seed, dense=task.dense(seed))
     made = (
-        our_models(arena) if method == OURS else dense_models(arena) if method == DENSE else peer_models(arena, method)
+        our_models(arena, axes)
+        if method == OURS
+        else dense_models(arena)
+        if method == DENSE
+        else peer_models(arena, method)
     )
     row: Row = {"task": task.name, "seed": seed, "method": method, "digest": digest()}
     for axis, models in made.items():
@@ -154,7 +158,10 @@ def volumes(row: Row, axis: Axis, floor: float) -> dict[str, float]:
 
 
 def rows(seeds: int) -> Iterator[Row]:
-    """Yield the parts that were done with the present tasks, of seeds below ``seeds``; of one done twice the last."""
+    """Yield the parts that were done with the present tasks, of seeds below ``seeds``; of one done twice the last.
+
+    One of which the two axes were done apart is put together.
+    """
     found: dict[tuple[str, int, str], Row] = {}
     for path in sorted(RESULTS.glob("*.jsonl")):
         for line in path.read_text().splitlines():
@@ -163,8 +170,12 @@ def rows(seeds: int) -> Iterator[Row]:
             except ValueError:  # a run that was killed while it wrote
                 continue
             if row["digest"] == digest() and row["seed"] < seeds:
-                found[row["task"], row["seed"], row["method"]] = row
-    yield from found.values()
+                key = row["task"], row["seed"], row["method"]
+                other = {} if all(axis in row for axis in AXES) else found.get(key, {})
+                if not any(axis in other and axis in row for axis in AXES):
+                    row["cpu_s"] += other.get("cpu_s", 0.0)
+                found[key] = {**other, **row}
+    yield from (row for row in found.values() if all(axis in row for axis in AXES))
 
 
 @cache
@@ -252,6 +263,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--tasks", type=names(tuple(TASKS)), default=list(TASKS))
     parser.add_argument("--methods", type=names(METHODS), default=list(METHODS))
+    parser.add_argument("--axes", type=names(AXES), default=list(AXES), help="of ours: costs, where run apart")
     parser.add_argument("--again", action="store_true", help="run parts that are there already")
     parser.add_argument("--table", action="store_true", help="print what is there, run nothing")
     return parser.parse_args()
@@ -267,11 +279,13 @@ def main() -> None:
             for method in asked.methods:
                 if (name, seed, method) in done:
                     continue
-                row = part(TASKS[name], seed, method)
+                row = part(TASKS[name], seed, method, asked.axes if method == OURS else AXES)
                 with (RESULTS / f"{os.getpid()}.jsonl").open("a") as file:  # one writer a file
                     file.write(json.dumps(row) + "\n")
                 said = {
-                    axis: {k: round(v, 3) for k, v in volumes(row, axis, TASKS[name].floor).items()} for axis in AXES
+                    axis: {k: round(v, 3) for k, v in volumes(row, axis, TASKS[name].floor).items()}
+                    for axis in AXES
+                    if axis in row
                 }
                 print(f"{name} seed {seed} {method}: {said}, {row['seconds']:.0f} s", flush=True)
     print(f"At most {EVALUATIONS} evaluations and {HANDED_IN} models handed in; one thread.")

@@ -33,11 +33,24 @@ class Cell:
         returned: whether it was counted as an output of a layer.
         keepers: the layers whose operations keep it for the backward, where somebody asks for them.
         given: whether a layer was called with it.
-        readers: the layers whose operations read it after a layer returned it or was given it, "" for the model itself; likewise.
+        readers: the layers whose operations read it after a layer returned it or was given it, "" for the model itself;
+            likewise.
         carries: what the channels' followers say of the tensor for which it was made: its shape and its dimensions.
     """
 
-    __slots__ = ("alive", "bytes", "carries", "counts", "given", "holders", "keepers", "readers", "returned", "saved", "watch")
+    __slots__ = (
+        "alive",
+        "bytes",
+        "carries",
+        "counts",
+        "given",
+        "holders",
+        "keepers",
+        "readers",
+        "returned",
+        "saved",
+        "watch",
+    )
 
     def __init__(self, size: int, *, counts: bool = True) -> None:
         self.bytes = size

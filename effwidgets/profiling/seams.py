@@ -41,7 +41,8 @@ def seams_of(tallies: Mapping[str, Tally], kept: Sequence[tuple[Cell, int, str]]
 
 
 def _asked(parent: bool, inputs: Sequence[Shape] | None, outputs: Sequence[Shape] | None) -> bool:  # noqa: FBT001
-    # A picture in, a picture or rows out; rows in, rows out; as it came: blocks and heads. In others nobody is interested.
+    # A picture in, a picture or rows out; rows in, rows out; the same shape in and out: blocks and heads. In other
+    # layers nobody is interested.
     if not inputs or not outputs:
         return False
     if parent and inputs[0] == outputs[0]:

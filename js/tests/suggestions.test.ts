@@ -28,12 +28,42 @@ describe("the suggestion list", () => {
     expect(rows[0]?.textContent).toContain("Prune layer4, 512 → 352 channels");
     expect(rows[0]?.textContent).toContain("−31% −3.62 M");
     expect(rows[2]?.querySelector(".effdl-why .effdl-bad")?.textContent).toBe("Will not be faster here.");
-    expect(rows[3]?.textContent).toContain("not measured");
+    expect(rows[3]?.querySelector(".effdl-cell-output")?.textContent).toBe("Output error: –");
     expect(rows[0]?.textContent).toContain("−21% ± 1.2%");
     expect(rows[0]?.querySelector(".effdl-cell-time .effdl-good")?.textContent).toBe("−21%");
     expect(rows[2]?.querySelector(".effdl-cell-time .effdl-bad")?.textContent).toBe("+4.0%");
     expect(rows[1]?.querySelector(".effdl-cell-time")?.textContent).toContain("–");
     expect(find(el, "[role=img][aria-label='high risk']")).toBeTruthy();
+  });
+
+  it("is sorted by a column, what was not measured last, and back in the order of the goal", () => {
+    const { el, heard, boxes } = mount();
+    const order = (): (string | undefined)[] =>
+      [...el.querySelectorAll<HTMLElement>("li.effdl-sugg")].map((row) => row.dataset.index);
+    boxes()[1]?.click();
+    press(el, "Time");
+    expect(order()).toEqual(["0", "2", "1", "3"]);
+    expect(boxes().map((box) => box.checked)).toEqual([false, false, true, false]);
+    expect(press(el, "Output error").getAttribute("aria-pressed")).toBe("true");
+    expect(order()).toEqual(["0", "2", "1", "3"]);
+    press(el, "Output error");
+    expect(order()).toEqual(["0", "1", "2", "3"]);
+    expect(heard.commands).toEqual([]);
+  });
+
+  it("has a column of scores where there are any, the best first", () => {
+    const payload = suggestions();
+    for (const [place, row] of payload.rows.entries()) row.score = place === 3 ? null : 0.9 + 0.01 * place;
+    const { el } = mount(payload);
+    expect(el.querySelector("[data-scores] .effdl-cell-score")).toBeTruthy();
+    press(el, "Score");
+    expect([...el.querySelectorAll<HTMLElement>("li.effdl-sugg")].map((row) => row.dataset.index)).toEqual([
+      "2",
+      "1",
+      "0",
+      "3",
+    ]);
+    expect(mount().el.querySelector("[data-scores]")).toBeNull();
   });
 
   it("names each check box by its headline", () => {

@@ -160,6 +160,30 @@ def test_a_wrong_line_is_answered_with_what_to_write(names: dict[str, Any], line
         effdl(line, names=names)
 
 
+def test_suggest_takes_a_budget_by_cost_and_a_function_that_scores(names: dict[str, Any]) -> None:
+    names["evaluate"] = lambda model: sum(parameter.numel() for parameter in model.parameters())
+    found = effdl("suggest model x --budget macs=50%,params=700 --evaluate evaluate", names=names)
+    macs, params = found.cost.macs, found.cost.params
+    made = effwidgets.apply(names["model"], found.plan(*found.chosen), names["x"]).profile
+    assert made.cost.macs <= 0.5 * macs
+    assert made.cost.params <= 700 < params
+    assert found.scores[0].value == params
+    # Each alone was carried out and handed to the function, which says how many parameters it has then.
+    assert [one.score for one in found] == [params + one.change.params for one in found]
+
+
+def test_suggest_takes_one_amount_for_its_goal(names: dict[str, Any]) -> None:
+    found = effdl("suggest model x --goal params --budget 60%", names=names)
+    made = effwidgets.apply(names["model"], found.plan(*found.chosen), names["x"]).profile
+    assert made.cost.params <= 0.6 * found.cost.params
+
+
+@pytest.mark.parametrize("budget", ["macs=", "=50%", "macs=50%,params"])
+def test_a_budget_that_is_half_written_is_refused_with_how_it_is_written(names: dict[str, Any], budget: str) -> None:
+    with pytest.raises(InputError, match="something like macs=50%,latency_s=60% was expected"):
+        effdl(f"suggest model x --budget {budget}", names=names)
+
+
 def test_an_unknown_word_names_all_the_known_ones(names: dict[str, Any]) -> None:
     with pytest.raises(UnknownNameError) as caught:
         effdl("fly", names=names)
@@ -213,3 +237,19 @@ def test_in_ipython_it_returns_values_shows_errors_in_a_line_and_can_be_unloaded
     assert "%effdl suggest" in (shell.find_line_magic("effdl").__doc__ or "")
     shell.run_line_magic("unload_ext", "effwidgets")
     assert shell.find_line_magic("effdl") is None
+
+
+def test_a_search_is_told_how_by_words(names: dict[str, Any]) -> None:
+    names["loss"] = lambda candidate: candidate(names["x"]).square().mean().item()
+    how = (
+        "--sampler ladder --trials 1 --better lower --executor threads --budget macs=60%,bytes=80% --budget params=70%"
+    )
+    study = effdl(f"explore model x --evaluate loss {how}", names=names)
+    assert study.wait(60)
+    state = study.snapshot()
+    assert state.better == "lower"
+    assert [budget.axis for budget in state.budgets] == ["macs", "param_bytes", "params"]
+    with pytest.raises(InputError, match="macs=50%"):
+        effdl("explore model x --evaluate loss --budget macs", names=names)
+    with pytest.raises(InputError, match="executor is int"):
+        effdl("explore model x --evaluate loss --executor 3", names=names)

@@ -15,6 +15,7 @@ from effwidgets.profiling.failures import is_empty
 from effwidgets.records import Latency, Option, Plan, Profile, Score
 from effwidgets.search.advice.afford import looks_for
 from effwidgets.search.clocks.pieces import Pieces
+from effwidgets.search.engine.gate import Asked
 from effwidgets.search.engine.scores import read_scores
 from effwidgets.transforms.apply import apply, private_copy
 from effwidgets.transforms.hypothetical import Drafts
@@ -113,14 +114,14 @@ class Columns:
             return self._scored(options, evaluate)
 
     def _scored(self, options: Iterable[Option], evaluate: Evaluate) -> tuple[tuple[Score, ...], list[Option]]:
-        dense = read_scores(evaluate(private_copy(self.model).eval()), "score", None)
+        dense = self._read(private_copy(self.model), evaluate, None)
         made = []
         for option in options:
             self.check()
             try:
                 plan = Plan(steps=(option.step,))
                 done = apply(self.model, plan, self.call, calibration=self.calibration, known=self.profile)
-                found = read_scores(evaluate(done.model.eval()), "score", dense[0].metric)
+                found = self._read(done.model, evaluate, dense[0].metric)
             except Cancelled:
                 raise
             except Exception as error:  # noqa: BLE001  the user's own function, on a changed model
@@ -129,3 +130,9 @@ class Columns:
             else:
                 made.append(replace(option, score=found[0].value))
         return dense, made
+
+    def _read(self, model: nn.Module, evaluate: Evaluate, main: str | None) -> tuple[Score, ...]:
+        model.eval()
+        with Asked(self.check).guard(model):  # a stop takes effect within one forward
+            found = evaluate(model)
+        return read_scores(found, "score", main)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from effwidgets.errors import InputError, UnknownNameError
 from effwidgets.records import Candidate
 from effwidgets.search.engine.book import Book
-from effwidgets.search.fronts.axes import place_on
+from effwidgets.search.fronts.axes import full_name, place_on
 from effwidgets.search.fronts.doubts import Measured, p_dominates
 from effwidgets.search.selection.budget import amount_text, limit_of
 
@@ -21,7 +21,9 @@ def best_within(book: Book, budget: float | str | Mapping[str, float | str] | No
         InputError: nothing is scored yet, a budget leaves nothing, or no candidate keeps them.
         UnknownNameError: no such cost.
     """
-    asked = budget if isinstance(budget, Mapping) else {} if budget is None else {axis: budget}
+    axis = full_name(axis)
+    given = budget if isinstance(budget, Mapping) else {} if budget is None else {axis: budget}
+    asked = {full_name(name): limit for name, limit in given.items()}
     for name in (axis, *asked):
         if name not in book.archive.axes:
             raise UnknownNameError("cost to search along", name, book.archive.axes)
@@ -33,11 +35,12 @@ def best_within(book: Book, budget: float | str | Mapping[str, float | str] | No
             raise InputError(f"No candidate has {what} yet. Run the search first.")
         dense = book.dense
         now = None if dense is None else place_on(name, dense)
-        if now is not None:
-            limits[name] = limit_of(limit, name, now)
+        if now is None:
+            raise InputError(f"The dense model has no number for {name} yet, so no budget of {limit!r} can be told.")
+        limits[name] = limit_of(limit, name, now)
     if not book.archive.done():
         raise InputError("No candidate has a score yet. Run the search first.")
-    found = book.archive.within(limits or {axis: float("inf")})
+    found = book.archive.within({axis: float("inf"), **limits})
     if not found:
         raise InputError(_out_of_reach(book, limits))
     return found[0]
@@ -50,6 +53,7 @@ def chance_to_dominate(book: Book, a: Candidate, b: Candidate, axis: str) -> flo
         UnknownNameError: no such cost.
         InputError: one of them has no score, or no number for ``axis``.
     """
+    axis = full_name(axis)
     if axis not in book.archive.axes:
         raise UnknownNameError("cost to search along", axis, book.archive.axes)
     return p_dominates(_measured(a, axis), _measured(b, axis), book.options.better)

@@ -14,7 +14,7 @@ from torch import nn
 from effwidgets.errors import Cancelled
 from effwidgets.search.engine.stops import OutOfTimeError, Stop
 
-__all__ = ["Gate", "OutOfTimeError", "cores", "leave_behind", "own_threads"]
+__all__ = ["Asked", "Gate", "OutOfTimeError", "cores", "leave_behind", "own_threads"]
 
 
 class Gate:
@@ -110,6 +110,22 @@ class Gate:
                 watch(None)
         if stop.raised:
             raise stop.raised[0]
+
+
+class Asked(Gate):
+    """A gate where somebody else says whether to stop.
+
+    Args:
+        ask: is called at each place; raises to stop.
+    """
+
+    def __init__(self, ask: Callable[[], None]) -> None:
+        super().__init__()
+        self._ask = ask
+
+    def check(self) -> None:
+        """Ask."""
+        self._ask()
 
 
 class _Threads:

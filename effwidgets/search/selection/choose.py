@@ -159,7 +159,8 @@ def plan_for(suggestions: Suggestions, budget: float | str, model: nn.Module, in
     """
     call = as_call(inputs)
     profile = profile_model(model, call)
-    whole = max(1, amount_now(suggestions.goal, profile))
+    # Of what is measured the list says itself what each saves.
+    whole = max(1, amount_now(suggestions.goal, profile)) if by_path(suggestions.goal) else 1
     options = tuple(
         Option(
             step=one.step,

@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 import numpy as np
 
 from effwidgets.records import Option, Plan, Profile, Step
+from effwidgets.search.advice.places import DROPS
 from effwidgets.search.fronts.axes import LATENCY
 from effwidgets.search.selection.knapsack import Menu, Picks, frontier
 from effwidgets.search.selection.space import Space
@@ -166,12 +167,16 @@ def _logarithm(option: Option, axis: str, dense: Profile, now: Profile) -> float
     if axis == LATENCY and option.latency is not None:
         timed = option.latency
         share = timed.before_s / timed.whole_s if timed.whole_s > 0 else 0.0
+        if option.family == DROPS:
+            return math.log(max(1 + timed.share, _LEAST))
         return share * math.log(max(timed.after_s / max(timed.before_s, 1e-12), _LEAST))
     field = axis if axis in _COUNTED else "macs"
     unit = set(option.unit) | set(option.step.layers)
     own = _held(dense, unit, field)
     if own <= 0 or getattr(now.cost, field) <= 0:
         return 0.0
+    if option.family == DROPS:  # all of it goes, of which there is no logarithm
+        return math.log(max(1 - _held(now, unit, field) / float(getattr(now.cost, field)), _LEAST))
     left = max(1 + float(getattr(option.change, field)) / own, _LEAST)
     return _held(now, unit, field) / float(getattr(now.cost, field)) * math.log(left)
 

@@ -228,7 +228,8 @@ class _Work:
         text = f"No plan keeps the budget{'s' * (len(said) > 1)}: {'. '.join(said)}."
         if tried:
             missed = ", ".join(f"{one.axis} {amount_text(one.axis, one.true)}" for one in tried[-1][2] if not one.met)
-            text += f" {len(tried)} plans were carried out that should have kept them; the last one came to {missed}."
+            done = "One plan was" if len(tried) == 1 else f"{len(tried)} plans were"
+            text += f" {done} carried out that should have kept them; the last one came to {missed}."
         elif len(said) > 1 and all(min(o.costs[a] for o in laid) <= limit for a, limit in self.limits.items() if laid):
             text += " Each can be kept alone, but none of the plans keeps all."
         return f"{text} Ask for that, or search plans that go further with explore()."

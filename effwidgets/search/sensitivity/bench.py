@@ -14,7 +14,7 @@ from effwidgets.profiling.calls import Call
 from effwidgets.profiling.shadow import share
 from effwidgets.profiling.timing.alone import give_way
 from effwidgets.records import Edit, Profile, Score, SensitivityPoint, Step
-from effwidgets.search.engine.gate import Gate
+from effwidgets.search.engine.gate import Asked
 from effwidgets.search.engine.scores import read_scores
 from effwidgets.search.sensitivity.gauge import Gauge, answer_of
 from effwidgets.search.sensitivity.memory import Memory
@@ -32,12 +32,6 @@ if TYPE_CHECKING:
     from effwidgets.transforms.base import Transform
 
 __all__ = ["Bench"]
-
-
-class _Asked(Gate):
-    # What stands in front of each forward of the user's function asks what `asking` was given.
-    def check(self) -> None:
-        ask()
 
 
 class Bench:
@@ -142,7 +136,7 @@ class Bench:
         if evaluate is None:
             return ()
         own = private_copy(model).eval()  # what it writes into is its own
-        with quiet_random(), _Asked().guard(own, self._options.time_limit_s):
+        with quiet_random(), Asked(ask).guard(own, self._options.time_limit_s):
             found = evaluate(own)
         return read_scores(found, self._options.score_name, main)
 

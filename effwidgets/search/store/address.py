@@ -20,7 +20,7 @@ from effwidgets.search.store.studies import STUDY, kept_header, quiet, study_in
 from effwidgets.search.store.tensors import Shelves
 
 if TYPE_CHECKING:
-    from optuna.storages import BaseStorage
+    from optuna.storages import BaseStorage, RDBStorage
 
 __all__ = ["AddressStore"]
 
@@ -56,6 +56,7 @@ class AddressStore:
         self._ledger: Ledger | None = None
         self._owner: Owner | None = None
         self._life: StudyLife | None = None
+        self._database: RDBStorage | None = None
 
     @property
     def keeps_tensors(self) -> bool:
@@ -113,7 +114,8 @@ class AddressStore:
         for last in range(_TRIES):
             try:
                 with quiet():
-                    return get_storage(RDBStorage(self._url, engine_kwargs=waiting))
+                    self._database = RDBStorage(self._url, engine_kwargs=waiting)
+                    return get_storage(self._database)
             except Exception as error:
                 # Two processes that make the tables at once: one of them fails, and finds them the next time.
                 if last == _TRIES - 1 or not _is_databases(error):
@@ -185,6 +187,10 @@ class AddressStore:
             if self._owner is not None:
                 self._owner.gone()
             self._life = self._owner = None
+            database, self._database = self._database, None
+            if database is not None:
+                database.remove_session()
+                database.engine.dispose()  # the connections of other threads too; a team's database has few to spare
 
     def __repr__(self) -> str:
         return f"AddressStore({self._where!r})"

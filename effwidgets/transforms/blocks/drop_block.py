@@ -77,7 +77,7 @@ class DropBlock:
         check_plain(step, model, old)
         before = pieces(name, old)
         replace_layer(model, name, nn.Identity())
-        stream = block.streams[0] if block.residual else None
+        stream = next(iter(block.streams), None)
         return Edit(step=step, before=before, after=pieces(name, find_layer(model, name)), group=stream)
 
     def fit(self, model: nn.Module, original: nn.Module, edit: Edit, calibration: Calibration | None) -> Edit:

@@ -110,13 +110,15 @@ class Blocks:
             )
         working = [one for one in (layer, *self._spots.below(layer)) if one.self_cost.backward_macs]
         learning = [one for one in working if any(tensor.trainable for tensor in one.tensors)]
-        if learning and not any(_passes_back(one) for one in working):
+        if not all(_passes_back(one) for one in learning):
             return "nothing before it learns: without it, what the backward does behind it would change"
         return None
 
     def _adds(self, layer: LayerProfile) -> bool:
         seam = self._seams.get(layer.name)
-        return seam is not None and seam.reads_input and layer.inputs == layer.outputs and bool(layer.cost.macs)
+        if seam is None or not seam.reads_input or layer.inputs != layer.outputs or not layer.cost.macs:
+            return False
+        return bool(self._spots.below(layer))  # a single layer reads its input itself
 
 
 def without(profile: Profile, block: Block) -> Foreseen:
@@ -207,7 +209,7 @@ def _passes_back(layer: LayerProfile) -> bool:
     return layer.self_cost.backward_macs > own * layer.self_cost.macs
 
 
-def _obstacle(layer: LayerProfile) -> str | None:  # noqa: PLR0911  one sentence for each reason
+def _obstacle(layer: LayerProfile) -> str | None:
     if not layer.name:
         return "it is the model itself; put it into a torch.nn.Sequential"
     if not layer.calls:

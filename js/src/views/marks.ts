@@ -14,7 +14,7 @@ export function familyMark(name: string): HTMLElement {
 /** The sign of a rung, as it stands at the marks of the chart. */
 export function rungMark(rung: string): HTMLElement {
   const ring = svg("circle", { class: "effdl-rung", r: 6.6 });
-  const shape = svg("path", { d: outline("circle", 3.6), class: "effdl-mark effdl-fam-other" });
+  const shape = svg("path", { d: outline("circle", 3.6), class: "effdl-mark effdl-fam-any" });
   const mark = svg("g", { "data-rung": rung }, ring, shape);
   const picture = svg("svg", { viewBox: "-8 -8 16 16", width: 15, height: 15, "aria-hidden": "true" }, mark);
   return html("span", { class: "effdl-fam" }, picture);

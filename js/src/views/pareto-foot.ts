@@ -112,8 +112,10 @@ export class ParetoFoot {
     const [only] = budgets;
     if (!only) return;
     const shown = quantity(only[0], work);
-    const what = budgets.length > 1 ? "all limits" : shown.write(only[1] * shown.factor);
-    setText(this.#best, `Best within ${what}: ${bestWithin(scene)}`);
+    const here = only[0] === scene.axis.key;
+    const amount = shown.write(only[1] * shown.factor);
+    const what = budgets.length > 1 ? "all limits" : here ? amount : `${amount} ${shown.title}`;
+    setText(this.#best, `Best within ${what}: ${bestWithin(scene, !here)}`);
   }
 }
 
@@ -132,7 +134,7 @@ function sparkline(volumes: readonly number[]): SVGElement {
   return svg("svg", { role: "img", "aria-label": said, width, height, viewBox: `0 0 ${width} ${height}` }, path);
 }
 
-function bestWithin(scene: Scene): string {
+function bestWithin(scene: Scene, named: boolean): string {
   const keeps = (values: Record<string, number | null>): boolean =>
     scene.budgets.every(([key, limit]) => (values[key] ?? Number.POSITIVE_INFINITY) <= limit);
   const better = scene.payload.metric_better === "higher" ? 1 : -1;
@@ -143,6 +145,7 @@ function bestWithin(scene: Scene): string {
     .sort((a, b) => better * (b.y - a.y) || a.x - b.x);
   if (!best) return "none";
   const dense = scene.points.filter(isPlaced).find((point) => point.dense);
-  const less = dense && dense.x > 0 ? ` (${percentText(best.x / dense.x - 1)})` : "";
+  const less =
+    dense && dense.x > 0 ? ` (${percentText(best.x / dense.x - 1)}${named ? ` ${scene.axis.title}` : ""})` : "";
   return `${candidateTitle(best.candidate, scene.payload).toLowerCase()}, ${scoreText(best.y, scene.percent)}${less}`;
 }

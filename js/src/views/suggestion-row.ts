@@ -1,8 +1,9 @@
 /** One suggestion: what and where, what it brings, why, and the bad news in plain words. */
 
 import { FLOPS_PER_MAC, type Work } from "../core/axes.js";
-import { bytesText, changeText, countText, percentText, shareText } from "../core/format.js";
+import { bytesText, changeText, countText, percentText, scoreText, shareText } from "../core/format.js";
 import type { SuggestionRow, SuggestionsPayload, Totals } from "../core/wire.js";
+import { button } from "./controls.js";
 import { html } from "./dom.js";
 import { familyMark, riskPips } from "./marks.js";
 
@@ -11,17 +12,53 @@ export interface Tick {
   input: HTMLInputElement;
 }
 
-/** Titles of the number columns, in the order of the cells. */
-export function headings(work: Work): HTMLElement {
-  const titles = ["Params", work === "flops" ? "FLOPs" : "MACs", "Peak", "Time", "Output error", "Risk"];
-  const cells = titles.map((title) => html("span", { class: cellClass(title) }, title));
+/** What the list can be sorted by: the lowest value first, for that is the most saved and the least risked. */
+export type SortBy = "params" | "macs" | "inference_peak_bytes" | "latency" | "error" | "score" | "risk";
+
+/** Titles of the number columns, in the order of the cells; pressed, they sort. */
+export function headings(work: Work, sort: (by: SortBy | null) => void, signal: AbortSignal): HTMLElement {
+  const columns: [SortBy, string][] = [
+    ["params", "Params"],
+    ["macs", work === "flops" ? "FLOPs" : "MACs"],
+    ["inference_peak_bytes", "Peak"],
+    ["latency", "Time"],
+    ["error", "Output error"],
+    ["score", "Score"],
+    ["risk", "Risk"],
+  ];
+  const head = (by: SortBy | null, title: string): HTMLElement => {
+    const options = { className: "effdl-sort", title: by ? `Sort by ${title}` : "In the order of the goal" };
+    const press = button(title, options, () => sort(by), signal);
+    press.dataset.sort = by ?? "";
+    return html("span", { class: by ? cellClass(title) : null }, press);
+  };
   return html(
     "div",
-    { class: "effdl-sugg effdl-sugg-head", "aria-hidden": "true" },
-    html("span"),
-    html("span", {}, "What and where"),
-    ...cells,
+    { class: "effdl-sugg effdl-sugg-head", role: "group", "aria-label": "Order of the suggestions" },
+    head(null, "What and where"),
+    ...columns.map(([by, title]) => head(by, title)),
   );
+}
+
+/** The rows in an order: of the goal, or by a column; what was not measured stands last. */
+export function sorted(
+  rows: readonly SuggestionRow[],
+  by: SortBy | null,
+  payload: SuggestionsPayload,
+): SuggestionRow[] {
+  if (by === null) return [...rows];
+  const whole = by === "score" ? -1 : 1; // a score is better when higher
+  const value = (row: SuggestionRow): number => {
+    const found = row[by];
+    return found === null || (by === "inference_peak_bytes" && payload.totals.inference_peak_bytes === null)
+      ? Number.POSITIVE_INFINITY
+      : whole * found;
+  };
+  return [...rows].sort((a, b) => compare(value(a), value(b)) || a.index - b.index);
+}
+
+function compare(a: number, b: number): number {
+  return a < b ? -1 : a > b ? 1 : 0; // infinity minus itself is no number
 }
 
 /** Draw a row; the check box is named by the headline. */
@@ -67,13 +104,14 @@ function numbers(row: SuggestionRow, totals: Totals, work: Work): HTMLElement[] 
     cell(
       "Output error",
       row.error === null
-        ? html("span", { class: "effdl-muted" }, "not measured")
+        ? html("span", { class: "effdl-muted", title: "Not measured: give calibration data" }, "–")
         : html(
             "span",
             { title: "Change of the model's outputs on calibration data, as a share of their norm" },
             shareText(row.error),
           ),
     ),
+    cell("Score", row.score === null ? html("span", { class: "effdl-muted" }, "–") : scoreText(row.score, false)),
     cell("Risk", riskPips(row.risk)),
   ];
 }

@@ -3,12 +3,13 @@
 import { goalTitle } from "../core/axes.js";
 import { plural } from "../core/format.js";
 import type { Chosen, Drawn, Emit } from "../core/screen.js";
-import type { SkipRow, SuggestionsPayload } from "../core/wire.js";
+import type { SuggestionsPayload } from "../core/wire.js";
 import { button, type Segmented, segmented } from "./controls.js";
 import { diffList } from "./diff.js";
 import { fill, html, memo, setAll, setText, show, viewRoot } from "./dom.js";
 import { outcomeLine } from "./outcome.js";
-import { headings, suggestionRow, type Tick } from "./suggestion-row.js";
+import { skipList } from "./skip-list.js";
+import { headings, type SortBy, sorted, suggestionRow, type Tick } from "./suggestion-row.js";
 import { type Waiting, waiting } from "./waiting.js";
 import { preferredWork } from "./work.js";
 
@@ -41,7 +42,7 @@ class SuggestionsView implements Drawn<SuggestionsPayload> {
   readonly #count = html("span", { class: "effdl-soft" });
   readonly #goals = html("div", { class: "effdl-end" });
   readonly #list = html("ul", { class: "effdl-list", "aria-label": "Suggestions" });
-  readonly #head = headings(this.#work);
+  readonly #head: HTMLElement;
   readonly #empty = html("div", { class: "effdl-empty" });
   readonly #skips = html("div");
   readonly #notes = html("div", { class: "effdl-notes" });
@@ -55,6 +56,7 @@ class SuggestionsView implements Drawn<SuggestionsPayload> {
   readonly #memo = { goals: memo(), rows: memo(), skips: memo(), applied: memo(), chosen: memo() };
   #payload: SuggestionsPayload;
   #goal: Segmented<string> | null = null;
+  #sort: SortBy | null = null;
   #ticks = new Map<number, Tick>();
   #on = new Set<number>();
   #listed = "";
@@ -66,6 +68,12 @@ class SuggestionsView implements Drawn<SuggestionsPayload> {
     this.#emit = emit;
     this.#signal = signal;
     this.#waiting = waiting(this.#pending, signal);
+    const sort = (by: SortBy | null): void => {
+      this.#sort = by === this.#sort ? null : by;
+      this.#drawRows();
+      this.#drawChosen();
+    };
+    this.#head = headings(this.#work, sort, signal);
     this.#apply = button(
       "Apply 0",
       { primary: true, command: true },
@@ -179,11 +187,18 @@ class SuggestionsView implements Drawn<SuggestionsPayload> {
 
   #drawRows(): void {
     const { rows, totals, applied } = this.#payload;
-    this.#memo.rows([rows, totals, applied?.indices], () => {
-      this.#ticks = new Map(rows.map((row) => [row.index, suggestionRow(row, this.#payload, this.#work)]));
+    for (const press of this.#head.querySelectorAll<HTMLElement>("[data-sort]"))
+      press.setAttribute("aria-pressed", String(press.dataset.sort === (this.#sort ?? "")));
+    this.#memo.rows([rows, totals, applied?.indices, this.#sort], () => {
+      const order = sorted(rows, this.#sort, this.#payload);
+      this.#ticks = new Map(order.map((row) => [row.index, suggestionRow(row, this.#payload, this.#work)]));
       fill(this.#list, ...[...this.#ticks.values()].map((tick) => tick.root));
       const peaks = rows.some((row) => row.inference_peak_bytes !== null && row.inference_peak_bytes !== 0);
       this.root.toggleAttribute("data-peaks", peaks);
+      this.root.toggleAttribute(
+        "data-scores",
+        rows.some((row) => row.score !== null),
+      );
     });
     const working = this.#payload.status.state === "working";
     show(this.#head, rows.length > 0);
@@ -270,22 +285,4 @@ class SuggestionsView implements Drawn<SuggestionsPayload> {
 
 function sameSet(indices: readonly number[] | undefined, set: ReadonlySet<number>): boolean {
   return indices !== undefined && indices.length === set.size && indices.every((index) => set.has(index));
-}
-
-function skipList(skips: readonly SkipRow[]): HTMLElement {
-  const items = skips.map((skip) =>
-    html(
-      "li",
-      {},
-      html("b", {}, skip.layers.join(", ") || "the model"),
-      html("span", { class: "effdl-muted" }, ` ${skip.transform.replaceAll("_", " ")} · `),
-      skip.reason,
-    ),
-  );
-  return html(
-    "details",
-    { class: "effdl-skips" },
-    html("summary", {}, `${skips.length} skipped, why?`),
-    html("ul", { tabindex: "0", "aria-label": "Skipped places" }, ...items),
-  );
 }

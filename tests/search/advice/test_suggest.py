@@ -287,3 +287,22 @@ def test_what_apply_cannot_estimate_anew_is_not_taken_for_estimated_by_suggest(m
     assert batch_norms(together) == []  # it would wait for the other processes
     found = suggest(together, x, calibration=x)
     assert len(found) > 0
+
+
+def test_a_stop_takes_effect_inside_of_the_function_that_scores(model, x):
+    forwards, inside = [], []
+
+    def check():
+        if forwards:
+            raise Cancelled("enough")
+
+    def evaluate(candidate):
+        inside.append(candidate)
+        for _ in range(5):
+            candidate(x)
+            forwards.append(len(inside))
+        return 0.5
+
+    with pytest.raises(Cancelled):
+        suggest(model, x, evaluate=evaluate, check=check)
+    assert forwards == [1]

@@ -497,3 +497,21 @@ def test_a_cancel_while_pieces_are_timed_loses_neither_the_result_nor_its_predic
     done = study.run().candidates()
     assert len(done) == 6
     assert all(any(score.metric == PREDICTED for score in known.measures) for known in done)
+
+
+def test_a_cost_may_be_called_by_its_short_name_wherever_it_is_asked_for(model, x, accuracy):
+    study = explore(model, x, evaluate=accuracy, options=options(objectives=("bytes",), budgets={"bytes": 0.9})).run()
+    assert study.snapshot().objectives == ("param_bytes",)
+    study.set_budget("peak_bytes", 0.99)
+    assert [budget.axis for budget in study.snapshot().budgets] == ["param_bytes", "inference_peak_bytes"]
+    assert study.front("bytes") == study.front("param_bytes")
+    assert study.history("bytes") == study.history("param_bytes") != ()
+    assert study.contributions("bytes") == study.contributions("param_bytes")
+    assert study.best(0.5, axis="bytes") == study.best({"bytes": 0.5}) == study.best({"param_bytes": 0.5})
+    assert study.p_dominates(0, 1, axis="bytes") == study.p_dominates(0, 1, axis="param_bytes")
+    with pytest.raises(InputError, match="two budgets"):
+        options(budgets={"bytes": 0.5, "param_bytes": 0.4})
+    with pytest.raises(UnknownNameError, match="'bytes'"):
+        study.set_budget("byte", 0.5)
+    with pytest.raises(UnknownNameError, match="cost to search along"):
+        study.contributions("nothing")

@@ -78,3 +78,18 @@ def test_channels_move_to_where_they_are_worth_more_at_the_same_size(found):
     assert size(made) <= 1.02 * size(plan)
     assert made != plan
     assert made.steps[-1].setting("channels") > plan.steps[-1].setting("channels")
+
+
+def test_where_time_counts_every_plan_ends_by_folding_all_norms(convolutional, images):
+    found = seeds(convolutional, as_call(images), calibration=calibration_of([images]), goals=("latency_s",), most=6)
+    assert found.closing
+    assert len(set(found.plans)) == len(found.plans)
+    for plan in found.plans:
+        assert {step.layers[1] for step in plan if step.transform == "fold_bn"} == {"bn0", "bn1", "bn2"}
+        assert plan.steps[-1].transform == "fold_bn"
+        assert plan.steps[0].transform != "fold_bn"
+
+
+def test_where_it_does_not_norms_stay_for_the_training(found):
+    assert not found.closing
+    assert not any(step.transform == "fold_bn" for plan in found.plans for step in plan)

@@ -82,3 +82,14 @@ def test_unknown_names_and_numbers_are_answered(space):
         space.plan({"conv9": 1})
     with pytest.raises(InputError, match="from 0 to"):
         space.plan({space.names[0]: 99})
+
+
+def test_a_space_that_closes_its_plans_ends_each_by_folding_norms_and_reads_them_back(options, known, space):
+    closing = Space(options, known, closing=True)
+    cut = next(name for name in space.names if name == "channel_prune conv1")
+    plan = closing.plan({cut: 2})
+    assert [step.transform for step in plan] == ["channel_prune", *["fold_bn"] * 3]
+    assert plan.steps[:1] == space.plan({cut: 2}).steps
+    assert closing.params(plan) == {**dict.fromkeys(space.names, 0), cut: 2}
+    assert space.params(plan) is None  # one that does not close has no number for a fold
+    assert closing.params(closing.plan({})) == dict.fromkeys(space.names, 0)

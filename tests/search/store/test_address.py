@@ -146,3 +146,14 @@ def test_a_claim_of_another_machine_is_free_after_an_hour_without_a_sign(address
         assert [candidate.state for candidate in other.open(HEADER)] == ["cancelled" if free else "running"]
         assert (other.begin(blank(1)) == 0) is free
         other.close()
+
+
+def test_closing_gives_the_connections_back(address, tmp_path):
+    store = AddressStore(address)
+    for _ in range(2):
+        store.open(HEADER)
+        database = store._database
+        assert database.engine.pool.checkedin() + database.engine.pool.checkedout() > 0
+        store.close()
+        assert database.engine.pool.checkedin() == database.engine.pool.checkedout() == 0
+    store.close()

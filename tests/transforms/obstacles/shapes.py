@@ -37,6 +37,29 @@ class Block(nn.Module):
         return torch.relu(x + self.norm(self.conv(x)))
 
 
+class Joined(nn.Module):
+    """A block behind a convolution, called with one tensor, with two, or by the name of what it takes."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.stem = conv(8, 8)
+        self.block = Fed()
+        self.way = way
+
+    def forward(self, x):
+        made = self.stem(x)
+        if self.way == "by name":
+            return self.block(x=made)
+        return self.block(made, x) if self.way == "two" else self.block(made)
+
+
+class Fed(Block):
+    """A block that may be given something to add."""
+
+    def forward(self, x, more=0):
+        return super().forward(x) + more
+
+
 def conv(into: int, out: int, groups: int = 1) -> nn.Module:
     """Return a convolution of 3 x 3 that keeps the size of its picture."""
     return nn.Conv2d(into, out, 3, padding=1, groups=groups)
@@ -45,6 +68,10 @@ def conv(into: int, out: int, groups: int = 1) -> nn.Module:
 def two() -> nn.Module:
     """Return a block of two convolutions, 8-16-8."""
     return nn.Sequential(conv(8, 16), nn.ReLU(), conv(16, 8), nn.ReLU())
+
+
+def _widened() -> nn.Module:
+    return nn.Sequential(conv(8, 16), nn.ReLU())
 
 
 def _row(*layers: nn.Module | Callable[[], nn.Module], at: torch.Tensor) -> Callable[[], Made]:
@@ -172,6 +199,36 @@ SHAPES = (
         freed=_row(two, at=numbers(8, 8, 6, 6)),
         at="",
         then="0",
+    ),
+    Case(
+        reason="it is the model itself; put it into a torch.nn.Sequential",
+        techniques=("drop_block",),
+        blocked=seeded(two, numbers(8, 8, 6, 6)),
+        freed=_row(_of(conv, 8, 8), two, at=numbers(8, 8, 6, 6)),
+        at="",
+        then="1",
+    ),
+    Case(
+        reason="it makes * of *; the same shape was expected",
+        techniques=("drop_block",),
+        blocked=_row(_of(conv, 8, 8), _widened, at=numbers(2, 8, 6, 6)),
+        freed=_row(_of(conv, 8, 8), two, at=numbers(2, 8, 6, 6)),
+        at="1",
+    ),
+    Case(
+        reason="it takes * tensors; one was expected",
+        techniques=("drop_block",),
+        blocked=seeded(lambda: Joined("two"), numbers(2, 8, 6, 6)),
+        freed=seeded(lambda: Joined("one"), numbers(2, 8, 6, 6)),
+        at="block",
+    ),
+    Case(
+        reason="it is called with, or returns, something else than one plain tensor, writes into its input, or the model "
+        "was run with real numbers",
+        techniques=("drop_block",),
+        blocked=seeded(lambda: Joined("by name"), numbers(2, 8, 6, 6)),
+        freed=seeded(lambda: Joined("one"), numbers(2, 8, 6, 6)),
+        at="block",
     ),
     Case(
         reason="only * layer in it multiplies; replace that one by itself (spatial_svd, bottleneck)",
