@@ -122,6 +122,9 @@ class Member(Record):
         repeat: consecutive entries of this side that belong to one channel: 1, or the spatial size behind a flatten.
         start: first entry of this side that belongs to the group (after a concatenation). A layer may have several
             members on one side: query, key and value of a fused projection, a gate and its value.
+        tensor: name of a parameter of the module's own that the channels lie along, such as the positions of a vision
+            transformer or the scale of a branch; "" for a layer of torch.
+        axis: the dimension of that parameter that they lie along.
 
     Entries of a convolution in ``g`` groups are counted over the whole layer, also on the side that its weight has only
     a ``g``-th part of: the inputs of a convolution with a weight of ``(out, in / g, ...)`` are 0 to ``in - 1``, and
@@ -134,6 +137,8 @@ class Member(Record):
     side: Literal["out", "in"]
     repeat: int = 1
     start: int = 0
+    tensor: str = ""
+    axis: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

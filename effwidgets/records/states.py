@@ -125,4 +125,5 @@ class StudyState(Shown, Record):
 
     def __repr__(self) -> str:
         done = sum(candidate.state == "done" for candidate in self.candidates)
-        return f"StudyState({self.title}: {self.state}, {done} of {self.planned} done)"
+        planned = f" of {self.planned}" if self.planned else ""  # not known before the seeds are laid
+        return f"StudyState({self.title}: {self.state}, {done}{planned} done)"

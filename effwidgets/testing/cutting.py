@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Literal, TypeAlias
 
 import torch
@@ -35,8 +35,11 @@ def spread(group: Group, each: int = 1) -> list[int]:
 
 
 def silence(model: nn.Module, group: Group, gone: Sequence[int]) -> None:
-    """Set to zero, in place, the weights with which ``gone`` channels are read."""
+    """Set to zero, in place, the weights with which ``gone`` channels are read; norms leave them out."""
     for member in group.members:
+        module = model.get_submodule(member.layer)
+        if member.side == "out" and isinstance(module, nn.LayerNorm | nn.RMSNorm):
+            module.register_forward_hook(_without(list(_entries(member, gone))))
         if member.side == "in":
             module = model.get_submodule(member.layer)
             weight = _tensor(module, "weight")
@@ -45,10 +48,34 @@ def silence(model: nn.Module, group: Group, gone: Sequence[int]) -> None:
                     _read(module, weight, entry).zero_()
 
 
+def _without(gone: list[int]) -> Callable[[nn.Module, tuple[Tensor], Tensor], Tensor]:
+    """Return a hook that answers for a norm over all channels but some, written out (Ba et al. 2016, equation 3)."""
+
+    def hook(norm: nn.Module, given: tuple[Tensor], _answer: Tensor) -> Tensor:
+        stays = torch.ones(given[0].shape[-1], dtype=given[0].dtype)
+        stays[gone] = 0
+        count, eps = stays.sum(), getattr(norm, "eps", None)
+        eps = torch.finfo(given[0].dtype).eps if eps is None else eps
+        mean = (given[0] * stays).sum(-1, keepdim=True) / count * isinstance(norm, nn.LayerNorm)
+        spread = ((given[0] - mean).square() * stays).sum(-1, keepdim=True) / count
+        found = (given[0] - mean) / (spread + eps).sqrt()
+        for name, tensor in norm.named_parameters():
+            found = found * tensor if name == "weight" else found + tensor
+        return found * stays
+
+    return hook
+
+
 def cut_out(model: nn.Module, group: Group, gone: Sequence[int]) -> None:
     """Remove channels in place: each entry that is not named stays, of each tensor along the right dimension."""
     sides: dict[tuple[str, Literal["out", "in"]], set[int]] = {}
     for member in group.members:
+        if member.tensor:
+            module = model.get_submodule(member.layer)
+            tensor, out = _tensor(module, member.tensor), set(_entries(member, gone))
+            kept = [entry for entry in range(tensor.shape[member.axis]) if entry not in out]
+            _put(module, member.tensor, tensor.index_select(member.axis, torch.tensor(kept)))
+            continue
         sides.setdefault((member.layer, member.side), set()).update(_entries(member, gone))
     for (layer, side), dropped in sides.items():
         _cut(model.get_submodule(layer), side, dropped)
@@ -123,6 +150,8 @@ def _finish(module: nn.Module, side: Literal["out", "in"], dropped: set[int]) ->
         if isinstance(tensor, Tensor):
             kept = [entry for entry in range(len(tensor)) if entry not in dropped]
             _put(module, name, tensor.index_select(0, torch.tensor(kept)))
+    if isinstance(module, nn.LayerNorm | nn.RMSNorm):
+        module.normalized_shape = (module.normalized_shape[0] - len(dropped),)
     for name in _COUNTS[side]:
         if hasattr(module, name):
             setattr(module, name, getattr(module, name) - len(dropped))

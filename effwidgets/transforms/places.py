@@ -18,7 +18,7 @@ _SIDES = ("out", "in")
 def places_of(step: Step, group: Group | None) -> frozenset[Place]:
     """Return what ``step`` will touch: the sides that the group it is about lies on, else the layers it names."""
     if group is not None:
-        return frozenset((member.layer, member.side) for member in group.members)
+        return frozenset((member.layer, member.side) for member in group.members if not member.tensor)
     return frozenset((layer, side) for layer in step.layers for side in _SIDES)
 
 

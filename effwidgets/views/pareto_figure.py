@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from effwidgets.views.families import family
-from effwidgets.views.figures import SYMBOLS, TEMPLATE, shown
+from effwidgets.views.figures import QUIET, SYMBOLS, TEMPLATE, shown
+from effwidgets.views.rungs import source_text, way_up
 from effwidgets.views.scale import staircase
 from effwidgets.views.wire import CandidateRow, ParetoPayload
 from effwidgets.views.words import amount, score_writer, shown_name
@@ -56,15 +57,24 @@ def _add_family(figure: Any, rows: list[CandidateRow], axis: str, front: set[int
         mode="markers",
         name=look.title,
         marker={
-            "symbol": SYMBOLS[look.shape],
+            "symbol": [SYMBOLS[look.shape] + "-open" * (row["rung"] == "zero-shot") for row in rows],
             "color": look.light,
             "size": 14 if name == "dense" else 10,
             "line": {"width": 3 if name == "dense" else 1, "color": look.light if name == "dense" else "#fff"},
             "opacity": [1.0 if row["number"] in front or name == "dense" else 0.45 for row in rows],
         },
+        error_x=_errors(rows, axis),
+        error_y=_errors(rows, "score"),
         customdata=[row["number"] for row in rows],
         hovertemplate="%{text}<extra></extra>",
     )
+
+
+def _errors(rows: list[CandidateRow], key: str) -> dict[str, Any]:
+    # Half-widths of intervals; a key without any is drawn without bars.
+    factor = 2 if key == "macs" else 1
+    found = [factor * row["errors"].get(key, 0.0) for row in rows]
+    return {"type": "data", "array": found, "visible": any(found), "thickness": 1, "width": 3}
 
 
 def _hover(row: CandidateRow, axis: str, write: Callable[[float | None], str]) -> str:
@@ -76,15 +86,22 @@ def _hover(row: CandidateRow, axis: str, write: Callable[[float | None], str]) -
     more = [f"and {len(row['steps']) - 6} more steps"] if len(row["steps"]) > 6 else []
     head = f"<b>Candidate {row['number']}</b>: {shown(row['label'], 80)}"
     said = f"{write(row['values']['score'])} at {amount(axis, row['values'][axis])} {shown_name(axis)}"
-    return "<br>".join([head, said, *steps, *more])
+    rung = "" if row["rung"] == "dense" else "; ".join(filter(None, (way_up(row, write), source_text(row["source"]))))
+    return "<br>".join([head, said, *filter(None, (shown(rung, 200),)), *steps, *more])
 
 
 def _layout(data: ParetoPayload, axis: str) -> dict[str, Any]:
     unit = " (2 × MACs)" if axis == "macs" else ""
+    limit = data["budgets"].get(axis)
+    at = None if limit is None else 2 * limit if axis == "macs" else limit
+    line = {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "line": {"dash": "dash", "width": 1, "color": QUIET}}
+    note = {"yref": "paper", "y": 1.04, "showarrow": False, "text": f"≤ {amount(axis, limit)}"}
     return {
         **TEMPLATE,
         "title": {"text": f"{shown(data['title'])}: {shown(data['metric'])} against {shown_name(axis)}"},
         "xaxis": {"title": {"text": f"{shown_name(axis)}{unit}, less is better"}, "rangemode": "tozero"},
         "yaxis": {"title": {"text": f"{shown(data['metric'])}, {data['metric_better']} is better"}},
         "legend": {"orientation": "h", "y": -0.2},
+        "shapes": [] if at is None else [{**line, "x0": at, "x1": at}],
+        "annotations": [] if at is None else [{**note, "x": at}],
     }

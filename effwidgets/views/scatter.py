@@ -222,7 +222,7 @@ def _axis_titles(data: ParetoPayload, axis: str) -> str:
 def _legend(names: list[str], rungs: list[str]) -> list[str]:
     drawn, across = [], float(_LEFT)
     entries = [(mark(name, 0, 0, 5), family(name).title) for name in names]
-    if len(rungs) > 1:
+    if rungs not in ([], ["repaired"]):
         entries += [(_sign(rung), rung) for rung in rungs]
     for sign, title in entries:
         drawn.append(f'<g transform="translate({across + 6:.1f} {_HEIGHT - 16})">{sign}</g>')

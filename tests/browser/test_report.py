@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -29,7 +30,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if len(forwards) == 4:
             raise ValueError("<b>no</b>")
         with torch.no_grad():
-            return (candidate(data).argmax(1) == wanted).float().mean().item()
+            return float((candidate(data).argmax(1) == wanted).float().mean())
 
     options = SearchOptions(score_name="agreement", calibration=data[:16], budgets={"macs": 0.6}, trials=8)
     study = explore(model, data[:1], evaluate=agreement, options=options).run()
@@ -37,7 +38,9 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_report_opens_without_a_network_and_without_a_complaint(chromium: Browser, report: Path, scheme: str) -> None:
+def test_a_report_opens_without_a_network_and_without_a_complaint(
+    chromium: Browser, report: Path, scheme: Literal["light", "dark"]
+) -> None:
     context = chromium.new_context(viewport={"width": 1180, "height": 900}, color_scheme=scheme, offline=True)
     page = context.new_page()
     asked, said = [], []

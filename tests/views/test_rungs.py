@@ -51,3 +51,19 @@ def test_the_picture_shows_rungs_errors_budgets_and_the_way_up(tuned):
         dataclasses.replace(one, scores=(score,)) for one, score in zip(tuned.candidates, scored, strict=True)
     )
     assert pareto.HTML.draw(dataclasses.replace(tuned, candidates=unsure)).count('class="error"') == len(unsure)
+
+
+def test_the_figure_has_the_same_errors_budget_and_way_up(tuned):
+    unsure = dataclasses.replace(tuned.candidates[4], scores=(Score(metric="accuracy", value=0.98, error=0.01),))
+    wanted = dataclasses.replace(
+        tuned, candidates=(*tuned.candidates[:4], unsure), budgets=(Budget(axis="macs", limit=1e6),)
+    )
+    figure = pareto.FIGURE.draw(wanted)
+    [trace] = [trace for trace in figure.data if 4 in (trace.customdata if trace.customdata is not None else ())]
+    place = list(trace.customdata).index(4)
+    assert trace.error_y.array[place] == 0.01
+    assert "repaired 90.0% → briefly tuned 95.0% → fine-tuned 98.0%" in trace.text[place]
+    assert "proposed by TPE" in trace.text[place]
+    assert [shape.x0 for shape in figure.layout.shapes] == [2e6]  # FLOPs
+    plain = pareto.FIGURE.draw(tuned)
+    assert not any(trace.error_y.visible for trace in plain.data[1:])

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from math import gcd, prod
 from typing import TypeAlias
 
-__all__ = ["Axis", "Channels", "Segment", "bind", "factors", "fix", "length", "refine", "settle", "taint"]
+__all__ = ["Axis", "Channels", "Segment", "bind", "factors", "fix", "length", "loose", "refine", "settle", "taint"]
 
 _PARTS = "a sum or product couples parts of several layers' channels"
 
@@ -24,12 +24,13 @@ class Channels:
     Attributes:
         blocks: equal runs that must keep the same number each.
         digit: whether it is a factor of a product: heads, the channels of each of several runs.
+        loose: whether only parameters of modules' own are known to hold it: no layer makes it.
         fixed: whether it counts something that cannot change alone, such as the channels of a head.
         heads: whether it counts attention heads.
         soft: layers whose forward cuts it by a number that may be written there.
     """
 
-    __slots__ = ("_root", "blocks", "count", "digit", "fixed", "heads", "obstacle", "parts", "soft")
+    __slots__ = ("_root", "blocks", "count", "digit", "fixed", "heads", "loose", "obstacle", "parts", "soft")
 
     def __init__(
         self, count: int, obstacle: str | None = None, *, soft: Iterable[str] = (), digit: bool = False
@@ -41,6 +42,7 @@ class Channels:
         self.digit = digit
         self.fixed = False
         self.heads = False
+        self.loose = False
         self.soft: dict[str, None] = dict.fromkeys(soft)
         self._root: Channels | None = None
 
@@ -64,6 +66,7 @@ class Channels:
         mine.digit |= theirs.digit
         mine.fixed |= theirs.fixed
         mine.heads |= theirs.heads
+        mine.loose &= theirs.loose
         mine.soft.update(theirs.soft)
         mine.bound(theirs.blocks)
 
@@ -134,6 +137,11 @@ def factors(axis: Axis | None) -> list[Channels]:
     return [factor for part in settle(axis or ()) for factor in part if not isinstance(factor, int)]
 
 
+def loose(axis: Axis | None) -> bool:
+    """Say whether a dimension holds nothing but what parameters of modules' own hold, which no layer makes."""
+    return axis is not None and all(channels.loose for channels in factors(axis))
+
+
 def taint(axes: Iterable[Axis | None], reason: str) -> None:
     """Bar all channels along these dimensions."""
     for axis in axes:
@@ -155,6 +163,7 @@ def refine(channels: Channels, parts: Axis) -> None:
         taint((parts,), channels.obstacle)
     for part in factors(parts):
         part.fixed |= channels.fixed
+        part.loose |= channels.loose
         part.soft.update(channels.soft)
     channels.parts = parts
     if channels.blocks > 1:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from effwidgets.profiling.calls import tensors_in
-from effwidgets.profiling.coupling.channels import Axis, fix, taint
+from effwidgets.profiling.coupling.channels import Axis, fix, loose, taint
 from effwidgets.profiling.coupling.holdings import Holdings
 from effwidgets.profiling.coupling.joins import join, meet
 from effwidgets.profiling.coupling.listing import listed
@@ -49,6 +49,8 @@ class Flow:
         self._owners = Owners(recorder)
         self._holdings = Holdings(self._owners)
         self._norms = Norms(recorder, self._owners, self._holdings)
+        for path, name, tensor in self._owners.plain():
+            self._holdings.take(path, name, tensor)
         self._ran: set[str] = set()
         self.soft: dict[str, tuple[str, ...]] = {}
 
@@ -110,20 +112,25 @@ class Flow:
         for place in range(-len(shape), 0):
             wide = [tensor for tensor in inputs if tensor.dim() >= -place and tensor.shape[place] == shape[place]]
             held = [(tensor, axes_of(tensor)[place]) for tensor in wide]
-            axes = [axis for _, axis in held if axis is not None]
-            for other in axes[1:]:
-                meet(axes[0], other)
-            if axes and shape[place] > 1:
-                for tensor, axis in held:
-                    if axis is None and not self._owners.is_own_bias(tensor):
-                        self._alien(axes, tensor)
-            if axes:
-                found[place] = axes[0]
+            found[place] = self._matched(held, shape[place])
         for tensor in outputs:
             set_axes(tensor, found)
 
+    def _matched(self, held: Sequence[tuple[torch.Tensor, Axis | None]], size: int) -> Axis | None:
+        """Return what stands along a dimension of several tensors whose entries are combined one by one."""
+        axes = [axis for _, axis in held if axis is not None]
+        if self._holdings.own and len(axes) < len(held) and all(loose(axis) for axis in axes):
+            taint(axes, "it meets a tensor whose channels no layer makes")
+            return None
+        for other in axes[1:]:
+            meet(axes[0], other)
+        for tensor, axis in held if axes and size > 1 else ():
+            if axis is None and not self._owners.is_own_bias(tensor):
+                self._alien(axes, tensor)
+        return axes[0] if axes else None
+
     def _alien(self, axes: Sequence[Axis], tensor: torch.Tensor) -> None:
-        layer = self._owners.layer(tensor, nn.PReLU)
+        layer = self._owners.layer(tensor, (nn.PReLU, nn.RMSNorm))
         if layer is None:
             taint(axes, self._owners.foreign(tensor))
         else:
@@ -135,7 +142,8 @@ class Flow:
         axes = axes_of(image)
         inner = axes[1]
         if layer is None:
-            taint((inner,), self._computed(weight, nn.modules.conv._ConvNd) or self._owners.foreign(weight))
+            reason = self._computed(weight, nn.modules.conv._ConvNd) or self._owners.foreign(weight)
+            taint((*axes, *axes_of(weight), *axes_of(args[2])), reason)
             return
         holdings, groups = self._holdings, int(args[8])
         made: Axis | None
@@ -161,7 +169,7 @@ class Flow:
         if layer is None:
             computed = self._computed(weight, nn.Linear)
             if computed or self._owners.of(weight):
-                taint((axes[-1],), computed or self._owners.foreign(weight))
+                taint((axes[-1], *axes_of(weight)), computed or self._owners.foreign(weight))
                 self._close(weight, int(out.shape[-1]))
             else:
                 self._alien_matrix(rows, weight)
@@ -224,7 +232,9 @@ class Flow:
 
     def _embedding(self, args: Any, _kwargs: Any, out: Any) -> None:
         layer = self._owners.layer(args[0], nn.Embedding)
-        if layer is not None:
+        if layer is None:
+            taint(axes_of(args[0]), self._owners.foreign(args[0]))
+        else:
             set_axes(out, [*([None] * (out.dim() - 1)), self._holdings.makes(layer, out.shape[-1])])
 
     def _concatenate(self, args: Any, kwargs: Any, out: Any) -> None:
@@ -234,15 +244,11 @@ class Flow:
         for place in range(out.dim()):
             axes = [axes_of(tensor)[place] for tensor in tensors]
             if place == dim:
-                found.append(join(axes, [tensor.shape[place] for tensor in tensors]))
-                continue
-            held = [axis for axis in axes if axis is not None]
-            for axis in held[1:]:
-                meet(held[0], axis)
-            if held and len(held) < len(axes):
-                missing = next(tensor for tensor, axis in zip(tensors, axes, strict=True) if axis is None)
-                taint(held, self._owners.foreign(missing))
-            found.append(held[0] if held else None)
+                taint((axis for axis in axes if loose(axis)), "it lies beside a parameter in a concatenation")
+                solid = [None if loose(axis) else axis for axis in axes]
+                found.append(join(solid, [tensor.shape[place] for tensor in tensors]))
+            else:
+                found.append(self._matched(list(zip(tensors, axes, strict=True)), out.shape[place]))
         set_axes(out, found)
 
     def _copy_into(self, args: Any, _kwargs: Any, out: Any) -> None:

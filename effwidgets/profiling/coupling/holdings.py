@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from effwidgets.profiling.coupling.channels import Axis, Channels, bind, taint
+import torch
+
+from effwidgets.profiling.coupling.channels import Axis, Channels, bind, loose, taint
 from effwidgets.profiling.coupling.joins import meet
 from effwidgets.profiling.coupling.owners import Owners
+from effwidgets.profiling.coupling.steps import set_axes
 
 __all__ = ["Holdings", "Side"]
 
@@ -26,6 +29,7 @@ class Holdings:
         closed: layers that make channels inside, which cannot be followed: what a channel is, how many there are, and
             why none may go.
         splits: the pieces of dimensions that were cut into equal parts.
+        own: by module, name of a tensor of its own and dimension, what lies along it.
     """
 
     def __init__(self, owners: Owners) -> None:
@@ -35,6 +39,7 @@ class Holdings:
         self.held: dict[tuple[str, Side], Axis | None] = {}
         self.closed: dict[str, tuple[Literal["channels", "heads"], int, str]] = {}
         self.splits: list[tuple[str, list[Axis]]] = []
+        self.own: dict[tuple[str, str, int], Axis] = {}
 
     def makes(self, layer: str, count: int) -> Axis:
         """``layer`` makes channels of its own."""
@@ -61,6 +66,17 @@ class Holdings:
         if axis is not None and layer in self._owners.tied:
             taint((axis,), f"the weight of {layer!r} is tied to that of {self._owners.tied[layer]!r}")
 
+    def take(self, path: str, name: str, tensor: torch.Tensor) -> None:
+        """A module reads a tensor of its own: whatever its dimensions meet lies along them."""
+        axes: list[Axis | None] = []
+        for dim, size in enumerate(tensor.shape):
+            channels = Channels(size)
+            channels.loose = True
+            axes.append(((channels,),) if size > 1 else None)
+            if size > 1:
+                self.own[path, name, dim] = ((channels,),)
+        set_axes(tensor, axes)
+
     def bind(self, layer: str, groups: int, axis: Axis | None) -> None:
         """``layer`` is a convolution in groups: each must keep the same number."""
         if axis is not None:
@@ -73,6 +89,9 @@ class Holdings:
 
     def lend(self) -> None:
         """Bar the channels of layers whose parameters others read."""
+        for (path, name, _), axis in self.own.items():
+            if not loose(axis) and path in self._owners.tied:
+                taint((axis,), f"the parameter {name!r} of {path!r} is tied to one of {self._owners.tied[path]!r}")
         for layer, reader in self._owners.lent.items():
             reason = f"the weight of {layer!r} is also read by {reader!r}"
             taint((self.held.get((layer, "out")), self.held.get((layer, "in"))), reason)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from math import prod
 
-from effwidgets.profiling.coupling.channels import Axis, Channels, Segment, length, settle, taint
+from effwidgets.profiling.coupling.channels import Axis, Channels, Segment, factors, length, loose, settle, taint
 from effwidgets.profiling.coupling.holdings import Holdings, Side
 from effwidgets.profiling.coupling.saved import Kept, saved_by_channels
 from effwidgets.records import Group, Member
@@ -60,7 +60,7 @@ def _group(channels: Channels, members: list[Member], saved: dict[str, int]) -> 
 def _place(holdings: Holdings, member: Member) -> tuple[int, int]:
     # Those that make channels, those that keep a number for each, those that read them; each as they ran.
     kind = 2 if member.side == "in" else 0 if member.layer in holdings.made else 1
-    return kind, holdings.order[member.layer]
+    return kind, holdings.order.get(member.layer, -1)  # a tensor of a module's own first
 
 
 def _loose(segment: Segment) -> list[Channels]:
@@ -85,9 +85,23 @@ def _check(holdings: Holdings) -> None:
         forms = {tuple(_key(part) for part in settle(piece)) for piece in pieces}
         if len(forms) > 1:
             taint(pieces, f"the forward of {layer!r} cuts it into equal parts, which would not stay equal")
+    _check_own(holdings)
     for channels in _sets(holdings):
         if channels.blocks > 1 and channels.blocks == channels.count:
             channels.bar(NONE_TO_SPARE)
+
+
+def _check_own(holdings: Holdings) -> None:
+    """Bar what lies along a tensor of a module's own otherwise than channel by channel, along one dimension of it."""
+    seen: dict[tuple[str, str], set[Channels]] = {}
+    for (path, name, _), axis in holdings.own.items():
+        if loose(axis):
+            continue
+        held, before = factors(axis), seen.setdefault((path, name), set())
+        if len(held) != 1 or settle(axis) != ((held[0],),) or held[0] in before:
+            where = ".".join(filter(None, (path, name)))
+            taint((axis,), f"it lies along the parameter {where!r} in several parts")
+        before.update(held)
 
 
 def _key(segment: Segment) -> tuple[int, ...]:
@@ -129,6 +143,9 @@ def _members(holdings: Holdings) -> dict[Channels, dict[Member, None]]:
     for (layer, side), axis in holdings.held.items():
         for channels, member in _spans(layer, side, settle(axis or ())):
             found.setdefault(channels, {})[member] = None
+    for (path, name, dim), axis in holdings.own.items():
+        for channels, member in _spans(path, "out", () if loose(axis) else settle(axis)):
+            found.setdefault(channels, {})[replace(member, tensor=name, axis=dim)] = None
     return found
 
 

@@ -11,7 +11,7 @@ from effwidgets.profiling.calls import tensors_in
 from effwidgets.profiling.coupling.channels import Axis, settle, taint
 from effwidgets.profiling.coupling.holdings import Holdings
 from effwidgets.profiling.coupling.owners import Owners
-from effwidgets.profiling.coupling.steps import Axes, axes_of, set_axes
+from effwidgets.profiling.coupling.steps import STEPS, Axes, axes_of, set_axes
 from effwidgets.profiling.recorder import Recorder
 
 __all__ = ["NORMS", "Norms"]
@@ -35,6 +35,7 @@ class Norms:
         """Statistics of each channel alone."""
         axes = axes_of(args[0])
         weight = args[1]
+        self._foreign(args[1:])
         if weight is not None:
             kinds = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
             layer = self._owners.layer(weight, kinds)
@@ -62,12 +63,39 @@ class Norms:
     def layer_norm(self, args: Any, _kwargs: Any, out: Any) -> None:
         """Statistics over the last dimensions."""
         axes = axes_of(args[0])
-        self._shared_statistics(axes[len(axes) - len(args[1]) :])
+        self._foreign(args[2:])
+        normed = axes[len(axes) - len(args[1]) :]
+        if len(normed) == 1 and self._follows():
+            if normed[0] is not None:
+                self._holdings.hold(self._recorder.stack[-1].name, "out", normed[0])
+        else:
+            self._shared_statistics(normed)
         set_axes(next(tensors_in(out)), axes)
+
+    def mean(self, args: Any, kwargs: Any, out: Any) -> None:
+        """Follow a mean: inside of a root mean square norm that is no operation of its own, its statistics."""
+        axes = list(axes_of(args[0]))
+        if axes and self._follows() and args[1:2] == ([len(axes) - 1],) and out.dim() == len(axes):
+            if axes[-1] is not None:
+                self._holdings.hold(self._recorder.stack[-1].name, "out", axes[-1])
+            set_axes(out, [*axes[:-1], None])
+        else:
+            STEPS["mean"](args, kwargs, out, self._recorder.stack[-1].name)
+
+    def _follows(self) -> bool:
+        # A norm over the last dimension whose forward reads its width from itself.
+        module = self._recorder.module_of(self._recorder.stack[-1])
+        known = isinstance(module, nn.LayerNorm | nn.RMSNorm) and len(module.normalized_shape) == 1
+        return known and type(module) in (nn.LayerNorm, nn.RMSNorm)  # not one that is made from them
+
+    def _foreign(self, others: Any) -> None:
+        for tensor in tensors_in(others):
+            taint(axes_of(tensor), self._owners.foreign(tensor))
 
     def group_norm(self, args: Any, _kwargs: Any, out: Any) -> None:
         """Statistics over groups of channels."""
         axes = axes_of(args[0])
+        self._foreign(args[1:])
         self._shared_statistics(axes[1:])
         set_axes(next(tensors_in(out)), axes)
 
@@ -104,6 +132,7 @@ NORMS: Final[dict[str, Norm]] = {
     ),
     "native_layer_norm": Norms.layer_norm,
     "_fused_rms_norm": Norms.layer_norm,
+    "mean": Norms.mean,
     "native_group_norm": Norms.group_norm,
     **dict.fromkeys(("new_empty", "new_zeros", "new_ones", "new_full"), Norms.fresh),
 }

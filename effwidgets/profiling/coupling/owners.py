@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -64,6 +64,15 @@ class Owners:
         same = own is not None and (found := storage_of(own)) is not None and found._cdata == storage._cdata
         return tally.name if same else None
 
+    def plain(self) -> Iterator[tuple[str, str, torch.Tensor]]:
+        """Yield the tensors of modules that are no layers of torch, nor made from one: path, name and tensor."""
+        for path, module in self._recorder.tree.modules.items():
+            if not any(_of_torch(kind) for kind in type(module).__mro__):
+                for held in (module._parameters, module._buffers):
+                    for name, tensor in held.items():
+                        if tensor is not None and tensor.is_floating_point():
+                            yield path, name, tensor
+
     def foreign(self, tensor: torch.Tensor) -> str:
         """Say what a tensor without channels is, for an obstacle."""
         tally = self._recorder.stack[-1]
@@ -81,3 +90,8 @@ class Owners:
         """Say whether a linear layer adds its bias in an operation of its own: its input is not contiguous then."""
         tally = self._recorder.stack[-1]
         return self.of(tensor) == (tally.name, "bias") and isinstance(self._recorder.module_of(tally), nn.Linear)
+
+
+def _of_torch(kind: type) -> bool:
+    containers = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+    return kind.__module__.startswith("torch.") and issubclass(kind, nn.Module) and kind not in (nn.Module, *containers)

@@ -48,6 +48,8 @@ def attend(args: Any, kwargs: Any, out: Any) -> None:
     keys, values = (_widened(axes[1], shared) for axes in (known, told))
     batch = _together(_together(asked[0], known[0], query.shape[0]), told[0], query.shape[0])
     heads = _together(_together(asked[1], keys, query.shape[1]), values, query.shape[1])
+    for tensor in tensors_in((args[3:], kwargs)):
+        taint(axes_of(tensor), _CONTRACTED)
     masks = [tensor for tensor in tensors_in((args[3:], kwargs)) if tensor.dim() > 2 and tensor.shape[-3] > 1]
     if masks:
         taint((heads,), "its attention mask has one plane for each head")

@@ -15,6 +15,8 @@ from dataclasses import replace
 from itertools import combinations
 from typing import TypeAlias
 
+from torch import nn
+
 from effwidgets.profiling.calls import Call
 from effwidgets.profiling.coupling.followed import follow
 from effwidgets.profiling.coupling.listing import NONE_TO_SPARE
@@ -44,7 +46,9 @@ def rehearse(
         soft: by the name of a group, the layers whose forward cuts its channels by numbers.
         every: try all groups, not only those that a forward cuts by numbers.
     """
-    names = [group.name for group in groups if not group.obstacle and (every or group.name in soft)]
+    names = [
+        group.name for group in groups if not group.obstacle and (every or group.name in soft or _wide(shadow, group))
+    ]
     if not names:
         return groups
     stage = _Stage(shadow, call, groups)
@@ -66,6 +70,14 @@ def rehearse(
         if group.name in barred
         else replace(group, stated=stated.get(group.name, ()))
         for group in groups
+    )
+
+
+def _wide(shadow: Shadow, group: Group) -> bool:
+    """Say whether a group is the width of a stream: norms over all channels, and parameters of modules' own."""
+    layers = (shadow.model.get_submodule(member.layer) for member in group.members if member.side == "out")
+    return any(member.tensor for member in group.members) or any(
+        isinstance(layer, nn.LayerNorm | nn.RMSNorm) for layer in layers
     )
 
 

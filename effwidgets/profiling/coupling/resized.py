@@ -25,6 +25,10 @@ def resize(model: nn.Module, groups: Sequence[Group], added: Added, fakes: Fakes
     more: dict[tuple[str, str], int] = {}
     for group in groups:
         for member in group.members:
+            if member.tensor:
+                extra = added.get(group.name, 0) * member.repeat
+                _resize(model.get_submodule(member.layer), (member.tensor, member.axis), extra, fakes)
+                continue
             place = (member.layer, member.side)
             more[place] = more.get(place, 0) + added.get(group.name, 0) * member.repeat
     for (layer, side), entries in more.items():
@@ -64,6 +68,8 @@ def _narrow(module: nn.Module, side: str, more: int, fakes: Fakes) -> None:
             _resize(module, (name, 0), more, fakes)
     for name in _counts(module, side):
         setattr(module, name, getattr(module, name) + more)
+    if isinstance(module, nn.LayerNorm | nn.RMSNorm):
+        module.normalized_shape = (module.normalized_shape[0] + more,)
 
 
 def _counts(module: nn.Module, side: str) -> list[str]:

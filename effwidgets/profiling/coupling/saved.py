@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeAlias
 
-from effwidgets.profiling.coupling.channels import Channels, factors, length, settle, taint
+from effwidgets.profiling.coupling.channels import Channels, factors, length, loose, settle, taint
 from effwidgets.profiling.memory import Cell
 
 __all__ = ["Kept", "saved_by_channels"]
@@ -26,7 +26,7 @@ def saved_by_channels(kept: Iterable[Kept]) -> dict[Channels, dict[str, int]]:
         if cell.carries is None:
             continue
         shape, axes = cell.carries
-        held = [(entries, settle(axis)) for entries, axis in zip(shape, axes, strict=True) if axis]
+        held = [(entries, settle(axis)) for entries, axis in zip(shape, axes, strict=True) if axis and not loose(axis)]
         free = [axis for _, axis in held if any(channels.obstacle is None for channels in factors(axis))]
         if len(free) > 1:
             taint(free, f"{layer or 'the model itself'!r} keeps a tensor with channels along two of its dimensions")

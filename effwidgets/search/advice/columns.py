@@ -87,7 +87,7 @@ class Columns:
     def remembered(self, options: Iterable[Option]) -> list[Option]:
         """Profile what each would make, for its memory, where that was not done yet: for the first `looks_for`."""
         drafts, most, left = Drafts(self.model, self.call, known=self.profile), looks_for(self.profile), 0
-        made = []
+        made: list[Option] = []
         for option in options:
             self.check()
             memory = option.memory_after

@@ -117,7 +117,7 @@ def holders(profile: Profile, step: Step) -> frozenset[str]:
     if "groups" not in reads_of(transform):
         return frozenset(named)
     groups = [group for group in profile.groups if group.name in named]
-    return frozenset(named | {member.layer for group in groups for member in group.members})
+    return frozenset(named | {member.layer for group in groups for member in group.members if not member.tensor})
 
 
 def steps_at(places: Iterable[Place], profile: Profile, fraction: float) -> Iterator[Step]:

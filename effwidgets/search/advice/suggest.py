@@ -17,7 +17,7 @@ from effwidgets.records import Option, Score, Suggestion, Suggestions
 from effwidgets.search.advice.clashes import clashes_of
 from effwidgets.search.advice.columns import Columns
 from effwidgets.search.advice.goals import amount_now, as_goal, merit
-from effwidgets.search.advice.survey import Survey, survey
+from effwidgets.search.advice.survey import Survey, also, survey
 from effwidgets.search.advice.words import headline, reason, risk_of, warnings
 from effwidgets.search.selection.budget import amount_text
 from effwidgets.search.selection.choose import by_path, choose
@@ -26,6 +26,7 @@ from effwidgets.transforms.sound import check_answers, check_calibration
 from effwidgets.transforms.trial import quiet_random
 
 if TYPE_CHECKING:
+    from effwidgets.search.clocks.pieces import Pieces
     from effwidgets.search.engine.options import Evaluate
     from effwidgets.transforms.calibration import Calibration
 
@@ -96,7 +97,7 @@ def suggest(  # noqa: PLR0913  a verb of the package: all but two have a default
     best = _best(found)
     picked: tuple[Option, ...] = ()
     if budget is not None:
-        picked, note = _picked(_Asked(model, call, found, data, check), budget)
+        picked, note = _picked(_Asked(model, call, found, data, check, columns.pieces), budget)
         best.update({option.site: option for option in picked})
         columns.notes.append(note)
     ranked = sorted(best.values(), key=_worth, reverse=True)
@@ -146,6 +147,7 @@ class _Asked:
     found: Survey
     data: Calibration | None
     check: Callable[[], None] | None
+    pieces: Pieces | None
 
 
 def _picked(asked: _Asked, budget: Budgets) -> tuple[tuple[Option, ...], str]:
@@ -165,8 +167,17 @@ def _picked(asked: _Asked, budget: Budgets) -> tuple[tuple[Option, ...], str]:
     chosen, _ = select(asked.model, asked.call, budgets, how, asked.check)
     kept = ", ".join(f"{one.axis} {amount_text(one.axis, one.true)}" for one in chosen.budgets)
     options = {option.step: option for option in found.options}
+    # Of a layer that is pruned too the rank may be another than was tried.
+    fitted = [step for step in chosen.plan if step not in options]
+    if fitted:
+        more = also(asked.model, asked.call, found, fitted, (asked.data, asked.pieces))
+        options |= {option.step: option for option in more}
     taken = tuple(options[step] for step in chosen.plan if step in options)
-    return taken, f"{len(taken)} of these together keep the budgets, carried out and measured: {kept}."
+    note = f"{len(taken)} of these together keep the budgets, carried out and measured: {kept}."
+    if len(taken) < len(chosen.plan):
+        left = ", ".join(str(step) for step in chosen.plan if step not in options)
+        note = f"The budgets are kept by {len(taken)} of these with what saves nothing alone, {left}: {kept}."
+    return taken, note
 
 
 def _suggestions(found: Survey, ranked: list[Option], *, repaired: bool) -> tuple[Suggestion, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -12,7 +12,7 @@ from effwidgets.errors import Cancelled, EffError
 from effwidgets.profiling.calls import Call
 from effwidgets.profiling.profile import ProfileOptions
 from effwidgets.profiling.profile import profile as profile_model
-from effwidgets.records import Cost, Option, Plan, Profile, Skip
+from effwidgets.records import Cost, Option, Plan, Profile, Skip, Step
 from effwidgets.search.advice.afford import affordable, trials_for
 from effwidgets.search.advice.goals import ADDED, GOALS, LATENCY, SENT, amount_now, as_goal, merit
 from effwidgets.search.advice.measure import Bench
@@ -27,7 +27,7 @@ from effwidgets.transforms.sound import what_failed
 if TYPE_CHECKING:
     from effwidgets.transforms.calibration import Calibration
 
-__all__ = ["GOALS", "Survey", "amount_now", "merit", "survey"]
+__all__ = ["GOALS", "Survey", "also", "amount_now", "merit", "survey"]
 
 SiteName: TypeAlias = tuple[str, tuple[str, ...]]
 
@@ -109,6 +109,34 @@ def survey(  # noqa: PLR0913  all but two have a default
     )
 
 
+def also(
+    model: nn.Module, call: Call, found: Survey, steps: Sequence[Step], tools: tuple[Calibration | None, Pieces | None]
+) -> list[Option]:
+    """Try more settings at places of a survey, each alone; what saves nothing or cannot be tried is left out.
+
+    Args:
+        model: as it is; it is not changed.
+        call: what it is called with.
+        found: the survey.
+        steps: one for each place.
+        tools: real inputs, and what times pieces: those that the survey was given.
+    """
+    calibration, pieces = tools
+    aim = _Aim(Drafts(model, call, known=found.profile), found.goal, found.profile)
+    known = {option.site: option for option in found.options}
+    wanted = []
+    for step in steps:
+        first = known[step.transform, step.layers]
+        option = aim.option(step, first.family, first.found)
+        if option is not None:
+            wanted.append(option)
+    if pieces is not None and found.goal == LATENCY:
+        wanted, _ = _quicker(pieces, wanted)
+    bench = Bench(model, call, found.profile, calibration)
+    with bench.prepared([name for option in wanted for name in option.step.layers]):
+        return _tried(bench, wanted, aim, _go_on)[0]
+
+
 def _go_on() -> None:
     pass
 
@@ -188,20 +216,17 @@ class _Aim:
             fractions = (fractions[len(fractions) // 2],)
         for step in dict.fromkeys(step_at(place, fraction) for fraction in fractions):
             check()
-            change = change_of(self.profile, step)
-            if change is None:
-                continue
-            option = Option(
-                step=step,
-                family=place.transform.family,
-                unit=tuple(sorted(holders(self.profile, step))),
-                change=change,
-                saving=0.0,
-                found=place.site.reason,
-            )
-            option = self._saved(option, change)
-            if option.saving > 0 or self._is_told_later(place):
+            option = self.option(step, place.transform.family, place.site.reason)
+            if option is not None and (option.saving > 0 or self._is_told_later(place)):
                 yield option
+
+    def option(self, step: Step, family: str, reason: str) -> Option | None:
+        """Return what arithmetic says of a step; None where it cannot be done."""
+        change = change_of(self.profile, step)
+        if change is None:
+            return None
+        unit = tuple(sorted(holders(self.profile, step)))
+        return self._saved(Option(step=step, family=family, unit=unit, change=change, saving=0.0, found=reason), change)
 
     def _is_told_later(self, place: Place) -> bool:
         # Time is measured, and so is what codes make of a weight.

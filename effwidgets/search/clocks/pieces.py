@@ -30,6 +30,9 @@ _FEWEST: Final = 7  # rounds, however long they take
 _FEWEST_SLOW: Final = 4
 _SLOW_S: Final = 0.2  # of one round: from here on there are fewer
 _MOST: Final = 40
+_WHOLE: Final = (
+    5  # times as long: every prediction adds to it, and on a busy machine the first rounds are the slow ones
+)
 _SAMPLE_S: Final = 0.0003  # of one sample: what is shorter is repeated
 
 
@@ -159,12 +162,10 @@ class Pieces:
         twin = stand_in(self._model)
         with torch.inference_mode(mode=False), torch.no_grad(), alone(), same_random(clock):
             try:
-                (times,) = _rounds([lambda: twin(*args, **kwargs)], clock, self._seconds)
+                (times,) = _rounds([lambda: twin(*args, **kwargs)], clock, _WHOLE * self._seconds)
             except Exception as error:
-                text = str(error).strip().partition("\n")[0][:200]
-                raise ModelError(
-                    f"The forward of {type(twin).__name__} failed: {type(error).__name__}: {text}."
-                ) from error
+                text = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:200]}"
+                raise ModelError(f"The forward of {type(twin).__name__} failed: {text}.") from error
         first, median, third = statistics.quantiles(times, n=4)
         return Latency(
             median_s=median,

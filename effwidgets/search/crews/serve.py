@@ -101,11 +101,11 @@ class _Desk:
                     self._stopped.add(request[1])
                     if request[1] in self._gates:
                         self._gates[request[1]].cancel()
-            elif request[0] == "kit":
-                self.todo.put(request)
-            else:
+            elif request[0] == "order":
                 with self._lock:
                     self._stopped.discard(request[1].number)  # of an earlier try, which had ended when that came
+                self.todo.put(request)
+            elif request[0] == "kit":
                 self.todo.put(request)
         os._exit(0)
 

@@ -126,6 +126,8 @@ class Coordinator:
         with book.lock:
             failed = sum(known.state == "failed" for known in book.archive.begun())
             done = f"{len(book.archive.done())} scored{f', {failed} failed' if failed else ''}"
+            if stage == "finished" and len(book.archive.begun()) == 1:
+                done = "Only the dense model was scored: nothing was found to try; suggest() says at each place why"
             book.stage, book.message, book.climbs = stage, message or done, 0
         self._ended()
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
+import torch
 from torch import nn
 
 from effwidgets.errors import Cancelled, InputError, ModelError, SearchError
@@ -193,10 +194,20 @@ class Workshop:
         if order.rung == "briefly tuned":
             train = getattr(train, "briefly", train)
         seeded = getattr(train, "with_seed", None)
+        broken = _not_finite(applied.model)
         with gate.guard(applied.model, self.options.time_limit_s):
             (seeded(order.seed) if callable(seeded) else train)(applied.model, copy.deepcopy(self.model))
+        # A score can hide it: the largest of ten NaN is the first class, and sometimes that is right.
+        if broken is None and (broken := _not_finite(applied.model)) is not None:
+            raise SearchError(f"Training left values in {broken} that are not finite. Try a smaller learning rate.")
         applied.model.zero_grad(set_to_none=True)
         applied.model.eval()
+
+
+def _not_finite(model: nn.Module) -> str | None:
+    # The first parameter with a NaN or an infinity in it.
+    floats = ((name, one) for name, one in model.named_parameters() if one.is_floating_point())
+    return next((name for name, one in floats if not bool(torch.isfinite(one).all())), None)
 
 
 def _answers(model: nn.Module, batches: tuple[Call, ...]) -> Answers | Literal[False]:

@@ -140,7 +140,7 @@ def choose(
     raise InputError(
         f"A budget of {budget!r} for {survey.goal} ({amount_text(survey.goal, limit)}) cannot be reached with what was "
         f"found: the smallest is {amount_text(survey.goal, reached)}, {reached / max(now, 1):.0%} of now. "
-        f"Ask for that, or search plans that go further with explore()."
+        f"Ask for that; choose() and explore() try plans that go further."
     )
 
 

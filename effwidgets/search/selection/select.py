@@ -224,6 +224,9 @@ class _Work:
             now = self.scales.of(self.scales.profile, axis, ())
             least = min((offer.costs[axis] for offer in laid), default=now)
             wanted = f"{axis} {amount_text(axis, limit)} ({limit / now:.0%} of now)"
+            if least >= now > limit:
+                said.append(f"{wanted}; nothing that was tried lowers it")
+                continue
             said.append(f"{wanted}; the least that was found is {amount_text(axis, least)} ({least / now:.0%})")
         text = f"No plan keeps the budget{'s' * (len(said) > 1)}: {'. '.join(said)}."
         if tried:
@@ -232,4 +235,6 @@ class _Work:
             text += f" {done} carried out that should have kept them; the last one came to {missed}."
         elif len(said) > 1 and all(min(o.costs[a] for o in laid) <= limit for a, limit in self.limits.items() if laid):
             text += " Each can be kept alone, but none of the plans keeps all."
+        if all("nothing that was tried" in one for one in said):
+            return f"{text} suggest() says at each place why."
         return f"{text} Ask for that, or search plans that go further with explore()."

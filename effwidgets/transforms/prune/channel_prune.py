@@ -28,7 +28,8 @@ from effwidgets.transforms.prune.prunable import channels_asked, group_asked, ob
 from effwidgets.transforms.prune.pruned import foreseen, trim_change
 from effwidgets.transforms.prune.scenes import Scene
 from effwidgets.transforms.prune.trims import Trim, layer_axes
-from effwidgets.transforms.surgery import find_layer, piece, plain_obstacle, tied_places
+from effwidgets.transforms.prune.wide_norms import NormOfSome, is_wide_norm
+from effwidgets.transforms.surgery import find_layer, piece, plain_obstacle, replace_layer, tied_places
 
 __all__ = ["CHANNEL_PRUNE", "ChannelPrune"]
 
@@ -74,21 +75,21 @@ class ChannelPrune:
         group = group_asked(profile, step)
         channels = channels_asked(step, group)
         modules = {member.layer: find_layer(model, member.layer) for member in group.members}
+        axes = _module_axes(step, modules, group)
         for name, module in modules.items():
             tied = tied_places(model, module)
-            reason = plain_obstacle(module) or (f"its parameters are tied to {tied[0]}" if tied else None)
+            reason = _obstacle(module, axes[name]) or (f"its parameters are tied to {tied[0]}" if tied else None)
             if reason:
-                raise TransformError(f"{step}: {name}: {reason}.")
-        axes = _module_axes(step, modules, group)
+                raise TransformError(f"{step}: {name or 'the model itself'}: {reason}.")
         # Any will do for the shapes, the same number from each block.
         first = [place for place in range(group.channels) if place % _run(group) < channels // group.blocks]
         cuts = _cuts(group, first, axes, modules)
-        before = (*(piece(name, module) for name, module in modules.items()), *_stated_pieces(model, group))
+        before = (*_pieces(modules, axes), *_stated_pieces(model, group))
         _state(model, group, channels, step)
         for name, cut in cuts.items():
             cut_layer(axes[name], modules[name], cut)
-        after = (*(piece(name, module) for name, module in modules.items()), *_stated_pieces(model, group))
-        return Edit(step=step, before=before, after=after, kept=_kept(cuts), group=group)
+        after = (*_pieces(modules, axes), *_stated_pieces(model, group))
+        return Edit(step=step, before=before, after=after, kept=_kept(cuts, axes), group=group)
 
     def fit(self, model: nn.Module, original: nn.Module, edit: Edit, calibration: Calibration | None) -> Edit:
         """Choose the channels by the criterion and copy what is left of every tensor.
@@ -104,14 +105,16 @@ class ChannelPrune:
         cuts = _cuts(group, kept, axes, modules)
         for name, cut in cuts.items():
             fill_layer(axes[name], find_layer(model, name), modules[name], cut)
-        return dataclasses.replace(edit, kept=_kept(cuts), notes=(*edit.notes, *_notes(scores, kept)))
+        return dataclasses.replace(edit, kept=_kept(cuts, axes), notes=(*edit.notes, *_notes(scores, kept)))
 
     def witness(self, original: nn.Module, edit: Edit, model: nn.Module) -> None:
-        """Silence the removed channels where they were read."""
+        """Silence the removed channels where they were read, and leave them out of norms over all of them."""
         del model
         for kept in edit.kept:
-            if kept.side == "in":
-                module = find_layer(original, kept.layer)
+            module = find_layer(original, kept.layer)
+            if is_wide_norm(module):
+                replace_layer(original, kept.layer, NormOfSome(module, kept.indices))
+            elif kept.side == "in":
                 axes = _module_axes(edit.step, {kept.layer: module}, _group(edit))[kept.layer]
                 weight = module.weight
                 if not isinstance(weight, Tensor):
@@ -149,7 +152,7 @@ def _module_axes(step: Step, modules: Mapping[str, nn.Module], group: Group) -> 
         kind = "Linear" if type(module).__name__ == "NonDynamicallyQuantizableLinear" else type(module).__name__
         plain = type(module) is getattr(nn, type(module).__name__, None)
         own = [member for member in group.members if member.layer == name]
-        axes = axes_of(kind, groups, into, out, own) if plain else None
+        axes = axes_of(kind, groups, into, out, own) if plain or any(member.tensor for member in own) else None
         if axes is None:
             raise TransformError(f"{step}: {name}, a {type(module).__name__}, mixes the channels or cannot be cut.")
         found[name] = axes
@@ -167,12 +170,10 @@ def _cuts(group: Group, kept: Sequence[int], axes: Mapping[str, Axes], modules: 
 
 
 def _size(module: nn.Module, axes: Axes, side: Side) -> int:
-    weight = getattr(module, "weight", None)
-    return (
-        axes.entries(side, tuple(weight.shape))
-        if isinstance(weight, Tensor)
-        else int(getattr(module, "num_features", 0))
-    )
+    weight = getattr(module, next(iter(axes.own), "weight"), None)
+    if isinstance(weight, Tensor):
+        return axes.entries(side, tuple(weight.shape))
+    return int(module.normalized_shape[0] if is_wide_norm(module) else getattr(module, "num_features", 0))
 
 
 def _check_blocks(layer: str, axes: Axes, size: int, entries: Sequence[int]) -> None:
@@ -187,10 +188,25 @@ def _check_blocks(layer: str, axes: Axes, size: int, entries: Sequence[int]) -> 
         )
 
 
-def _kept(cuts: Cuts) -> tuple[Kept, ...]:
+def _kept(cuts: Cuts, axes: Mapping[str, Axes]) -> tuple[Kept, ...]:
     return tuple(
-        Kept(layer=layer, side=side, indices=entries) for layer, cut in cuts.items() for side, entries in cut.items()
+        Kept(layer=layer, side=side, indices=entries)
+        for layer, cut in cuts.items()
+        for side, entries in cut.items()
+        if not axes[layer].own  # the module keeps what it takes and returns
     )
+
+
+def _obstacle(module: nn.Module, axes: Axes) -> str | None:
+    # A tensor of a module's own is all that changes in it: no hook is lost.
+    parametrized = nn.utils.parametrize.is_parametrized(module)
+    return plain_obstacle(module) if not axes.own or parametrized else None
+
+
+def _pieces(modules: Mapping[str, nn.Module], axes: Mapping[str, Axes]) -> Iterator[Piece]:
+    for name, module in modules.items():
+        sizes = ", ".join(f"{own}={tuple(getattr(module, own).shape)}" for own in axes[name].own)
+        yield Piece(layer=name, text=f"{type(module).__name__}({sizes})") if sizes else piece(name, module)
 
 
 def _state(model: nn.Module, group: Group, channels: int, step: Step) -> None:

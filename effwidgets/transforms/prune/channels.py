@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 import torch
@@ -14,6 +14,7 @@ from effwidgets.records import Group, Member, Shape
 from effwidgets.transforms.surgery import blank_parameter
 
 __all__ = [
+    "WIDE_NORMS",
     "Axes",
     "Cuts",
     "Side",
@@ -45,6 +46,7 @@ class Axes:
         blocked: the side whose axis, always 1, holds the entries of one block only: in a convolution in groups. The
             blocks follow one another along axis 0.
         blocks: how many blocks there are; each must keep the same number of entries, on both sides.
+        own: of a module that is no layer of torch, its tensors that the channels lie along, each with the dimension.
     """
 
     sides: Mapping[Side, int]
@@ -52,11 +54,17 @@ class Axes:
     counts: Mapping[Side, tuple[tuple[str, int], ...]]
     blocked: Side | None = None
     blocks: int = 1
+    own: Mapping[str, int] = field(default_factory=dict)
 
     def entries(self, side: Side, weight: Shape) -> int:
-        """Return how many entries a side has."""
+        """Return how many entries a side has; of own tensors, whose shape is then asked for, along their dimension."""
+        if self.own:
+            return weight[next(iter(self.own.values()))]
         return weight[self.sides[side]] * (self.blocks if side == self.blocked else 1)
 
+
+WIDE_NORMS = ("LayerNorm", "RMSNorm")
+"""Kinds of norms over all channels: when some go, those that stay have other statistics."""
 
 _LINEAR = Axes(
     sides={"out": 0, "in": 1},
@@ -70,12 +78,14 @@ _CONV = Axes(
 )
 _TURNED = replace(_CONV, sides={"out": 1, "in": 0})
 _NORM = Axes(sides={"out": 0}, vectors=("bias", "running_mean", "running_var"), counts={"out": (("num_features", 1),)})
+_LAYER_NORM = Axes(sides={"out": 0}, vectors=("bias",), counts={"out": (("normalized_shape", 1),)})
 _PRELU = Axes(sides={"out": 0}, vectors=(), counts={"out": (("num_parameters", 1),)})
 _EMBEDDING = Axes(sides={"out": 1}, vectors=(), counts={"out": (("embedding_dim", 1),)})
 
 _KINDS = {
     "Linear": _LINEAR,
     "PReLU": _PRELU,
+    **dict.fromkeys(WIDE_NORMS, _LAYER_NORM),
     "Embedding": _EMBEDDING,
     **{f"Conv{dims}d": _CONV for dims in (1, 2, 3)},
     **{f"ConvTranspose{dims}d": _TURNED for dims in (1, 2, 3)},
@@ -92,6 +102,9 @@ def axes_of(kind: str, groups: int, channels_in: int, channels_out: int, own: Se
     layer, has it make them: it was left with one channel in each of its groups since the group was found. A transposed
     one that passes each on to several cannot be cut: its weight has one row for all of them.
     """
+    named = {member.tensor: member.axis for member in own if member.tensor}
+    if named:
+        return Axes(sides={"out": 0}, vectors=(), counts={"out": ()}, own=named)
     axes = _KINDS.get(kind)
     if axes is None or groups == 1:
         return axes
@@ -147,6 +160,8 @@ def entries_kept(size: int, members: Sequence[Member], channels: int, kept: Sequ
 
 def shape_kept(axes: Axes, name: str, shape: Shape, left: Mapping[Side, int]) -> Shape:
     """Return the shape of the tensor ``name`` of a layer when so many entries of its sides are ``left``."""
+    if axes.own:
+        return tuple(left["out"] if axis == axes.own.get(name) else size for axis, size in enumerate(shape))
     if name != "weight":
         return (left["out"],) if name in axes.vectors and "out" in left else shape
     if len(shape) < len(axes.sides):
@@ -157,9 +172,13 @@ def shape_kept(axes: Axes, name: str, shape: Shape, left: Mapping[Side, int]) ->
     return tuple(made)
 
 
-def counts_kept(axes: Axes, left: Mapping[Side, int]) -> dict[str, int]:
+def counts_kept(axes: Axes, left: Mapping[Side, int]) -> dict[str, int | tuple[int, ...]]:
     """Return the attributes that count the channels, as they are when so many entries of the sides are ``left``."""
-    return {name: count // each for side, count in left.items() for name, each in axes.counts[side]}
+    return {
+        name: (count,) if name == "normalized_shape" else count // each
+        for side, count in left.items()
+        for name, each in axes.counts[side]
+    }
 
 
 def cut_layer(axes: Axes, module: nn.Module, cut: Mapping[Side, Sequence[int]]) -> None:
@@ -178,7 +197,9 @@ def fill_layer(axes: Axes, module: nn.Module, original: nn.Module, cut: Mapping[
     with torch.no_grad():
         for name, tensor in _tensors(axes, original):
             left = tensor.detach()
-            if name == "weight":
+            if axes.own:
+                left = left.index_select(axes.own[name], _places(cut["out"], left))
+            elif name == "weight":
                 left = _weight_kept(axes, left, cut)
             elif "out" in cut:
                 left = left.index_select(0, _places(cut["out"], left))
@@ -207,7 +228,7 @@ def weight_mask(axes: Axes, weight: torch.Tensor, cut: Mapping[Side, Sequence[in
 
 
 def _tensors(axes: Axes, module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
-    for name in ("weight", *axes.vectors):
+    for name in axes.own or ("weight", *axes.vectors):
         tensor = getattr(module, name, None)
         if isinstance(tensor, torch.Tensor):
             yield name, tensor

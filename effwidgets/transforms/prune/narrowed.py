@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -55,8 +55,8 @@ def narrowed_layers(trim: Trim, known: Mapping[str, LayerProfile]) -> Iterator[L
         trim: what goes.
         known: layers that are told already, by name.
     """
-    group, removed, makers = trim.group, trim.removed, trim.makers()
-    members = {member.layer for member in group.members}
+    group, makers = trim.group, trim.makers()
+    members = {member.layer for member in group.members if not member.tensor}
     keeps = {name for name, _ in group.saved_at}
     flat = not trim.layers[group.name].kind.startswith("Conv")
     for name, layer in trim.layers.items():
@@ -64,8 +64,8 @@ def narrowed_layers(trim: Trim, known: Mapping[str, LayerProfile]) -> Iterator[L
             continue
         ends = ends_of(name, group, makers, touched=name in keeps)
         now = known.get(name, layer)
-        inputs = _narrowed(now.inputs, removed, flat=flat) if ends.into else now.inputs
-        outputs = _narrowed(now.outputs, removed, flat=flat) if ends.out else now.outputs
+        inputs = _narrowed(now.inputs, trim, flat=flat) if ends.into else now.inputs
+        outputs = _narrowed(now.outputs, trim, flat=flat) if ends.out else now.outputs
         if (inputs, outputs) != (now.inputs, now.outputs):
             yield replace(now, inputs=inputs, outputs=outputs)
 
@@ -88,8 +88,8 @@ def _seam_after(seam: Seam, trim: Trim, layer: LayerProfile, dtype: str) -> Seam
         return replace(seam, whole_bytes=seam.whole_bytes - less, inside_bytes=seam.inside_bytes - less)
     each = bytes_each(dtype)
     taken, returned = (prod(shapes[0]) * each for shapes in (layer.inputs, layer.outputs))
-    lost = taken // _channels(layer.inputs[0]) * removed if ends.into else 0
-    gone = returned // _channels(layer.outputs[0]) * removed if ends.out else 0
+    lost = taken // _channels(layer.inputs[0], group.channels) * removed if ends.into else 0
+    gone = returned // _channels(layer.outputs[0], group.channels) * removed if ends.out else 0
     shared = {0: 0, taken: lost, returned: gone, taken + returned: lost + gone}
     outside = seam.whole_bytes - seam.inside_bytes
     if outside not in shared or (outside == taken == returned and lost != gone):
@@ -103,19 +103,25 @@ def _seam_after(seam: Seam, trim: Trim, layer: LayerProfile, dtype: str) -> Seam
     )
 
 
-def _narrowed(shapes: tuple[Shape, ...], removed: int, *, flat: bool) -> tuple[Shape, ...]:
+def _narrowed(shapes: tuple[Shape, ...], trim: Trim, *, flat: bool) -> tuple[Shape, ...]:
     if not shapes:
         return shapes
-    first = list(shapes[0])
+    first, removed = list(shapes[0]), trim.removed
     place = len(first) - 1 if flat or len(first) == 2 else 1
+    if _tokens(first, trim.group.channels):
+        place = len(first) - 1  # behind a convolution that makes patches
     if not 0 <= place < len(first) or first[place] <= removed:
         return shapes
     first[place] -= removed
     return (tuple(first), *shapes[1:])
 
 
-def _channels(shape: Shape) -> int:
-    return shape[1]  # seams are of pictures and of rows
+def _channels(shape: Shape, channels: int) -> int:
+    return shape[-1 if _tokens(shape, channels) else 1]  # seams are of pictures and of rows
+
+
+def _tokens(shape: Sequence[int], channels: int) -> bool:
+    return len(shape) > 2 and shape[-1] == channels != shape[1]
 
 
 def _within(layer: str, name: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from effwidgets.errors import TransformError, UnknownNameError
 from effwidgets.records import Group, Knob, LayerProfile, Profile, Site, Step
 from effwidgets.transforms.asked import anyway
-from effwidgets.transforms.prune.channels import makes
+from effwidgets.transforms.prune.channels import WIDE_NORMS, makes
 from effwidgets.transforms.prune.criteria import CRITERIA, OF_NORMS, criterion_of
 from effwidgets.transforms.prune.pruned import product_layers
 from effwidgets.transforms.prune.trims import layer_axes
@@ -154,6 +154,9 @@ def site_of(transform: str, group: Group, layers: Mapping[str, LayerProfile]) ->
     what = "attention heads" if group.kind == "heads" else "channels"
     runs = f" in {group.blocks} equal runs" if group.blocks > 1 else ""
     reason = f"{group.channels} {what}{runs}, made by {_some(makers)} and read by {_some(readers)}"
+    wide = {member.layer for member in group.members if layers[member.layer].kind in WIDE_NORMS}
+    if wide:
+        reason += f"; mean and spread of {_some(wide)} are then taken over the channels that stay"
     return Site(transform=transform, layers=(group.name,), knobs=knobs, reason=reason)
 
 
@@ -179,6 +182,8 @@ def _layer_obstacle(layer: LayerProfile, group: Group) -> str | None:
         return f"the weight of {layer.name} is normalised; make it plain first (torch.nn.utils.remove_weight_norm)"
     if layer_axes(layer, group) is None:
         return f"{layer.name}, a {layer.kind}, mixes the channels or cannot be cut"
+    if any(member.tensor for member in group.members if member.layer == layer.name):
+        return None
     extra = {tensor.name for tensor in layer.tensors if tensor.kind == "parameter"} - {"weight", "bias"}
     return f"{layer.name} holds {', '.join(sorted(extra))} beside weight and bias" if extra else None
 

@@ -9,7 +9,7 @@ from math import prod
 from effwidgets.records import Cost, Group, LayerProfile, Member, Profile, Shape, settings
 from effwidgets.transforms.dtypes import bytes_each
 from effwidgets.transforms.foresee import Foreseen
-from effwidgets.transforms.prune.channels import Axes, Side, counts_kept, shape_kept, sides
+from effwidgets.transforms.prune.channels import WIDE_NORMS, Axes, Side, counts_kept, shape_kept, sides
 from effwidgets.transforms.prune.narrowed import narrowed_layers, seams_after
 from effwidgets.transforms.prune.trims import Trim, weight_shape_of
 
@@ -67,18 +67,20 @@ def _layer_change(layer: LayerProfile, axes: Axes, left: Mapping[Side, int]) -> 
         less = prod(shape_kept(axes, tensor.name, tensor.shape, left)) - prod(tensor.shape)
         params += less if tensor.kind == "parameter" else 0
         param_bytes += less * bytes_each(tensor.dtype)
-        if tensor.name == "weight" and less:
+        if tensor.name == "weight" and less and not axes.own:
             whole = prod(tensor.shape)
             macs, backward = own.macs * less // whole, own.backward_macs * less // whole
     return Cost(params=params, param_bytes=param_bytes, macs=macs, backward_macs=backward)
 
 
 def _layer_after(layer: LayerProfile, axes: Axes, left: Mapping[Side, int]) -> LayerProfile:
-    weight = weight_shape_of(layer)
-    change = _layer_change(layer, axes, left) + _traffic(layer, axes, left)
     tensors = tuple(
         replace(tensor, shape=shape_kept(axes, tensor.name, tensor.shape, left)) for tensor in layer.tensors
     )
+    if axes.own:  # what it takes and returns is told with the modules that are no members
+        return replace(layer, tensors=tensors, self_cost=layer.self_cost + _layer_change(layer, axes, left))
+    weight = weight_shape_of(layer)
+    change = _layer_change(layer, axes, left) + _traffic(layer, axes, left)
     alone = "in" not in axes.sides  # its input has the channels of its output
     out, into = left.get("out"), left.get("out" if alone else "in")
     each = dict(axes.counts["out"]).get("in_channels", 1) if alone else 1
@@ -127,7 +129,7 @@ def _narrowed(layer: LayerProfile, shapes: Sequence[Shape], before: int, after: 
 
 def _channel_axis(layer: LayerProfile, shape: Sequence[int]) -> int | None:
     weight = layer.tensor("weight")
-    if layer.kind in ("Linear", "Embedding"):
+    if layer.kind in ("Linear", "Embedding", *WIDE_NORMS):
         place = len(shape) - 1
     elif layer.kind.startswith("Conv") and weight is not None:
         place = len(shape) - len(weight.shape) + 1  # also without a batch
@@ -136,7 +138,7 @@ def _channel_axis(layer: LayerProfile, shape: Sequence[int]) -> int | None:
     return place if 0 <= place < len(shape) else None
 
 
-def _configured(layer: LayerProfile, counts: Mapping[str, int]) -> LayerProfile:
+def _configured(layer: LayerProfile, counts: Mapping[str, int | tuple[int, ...]]) -> LayerProfile:
     known = dict(layer.config)
     new = {name: value for name, value in counts.items() if name in known}
     return replace(layer, config=settings({**known, **new})) if new else layer

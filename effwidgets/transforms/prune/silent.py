@@ -15,6 +15,7 @@ from torch import Tensor, fx, nn
 
 from effwidgets.transforms.prune.channels import sides
 from effwidgets.transforms.prune.scenes import Scene
+from effwidgets.transforms.prune.wide_norms import is_wide_norm
 from effwidgets.transforms.trial import stand_in
 
 __all__ = ["silent_channels"]
@@ -56,8 +57,13 @@ def silent_channels(scene: Scene) -> Tensor:
     adding to it: a channel that is named here is silent, one that is not may be. Where the forward cannot be written
     down, a channel is silent when every layer that makes it or passes it on says so.
     """
-    made, read = _Made(scene), _read_by_zeros(scene)
+    if any(is_wide_norm(module) for module in scene.modules.values()):
+        return torch.zeros(scene.group.channels, dtype=torch.bool)  # a zero, too, has a part in mean and spread
+    read = _read_by_zeros(scene)
     unread = torch.stack(list(read.values())).all(0) if read else torch.zeros(scene.group.channels, dtype=torch.bool)
+    if any(axes.own for axes in scene.axes.values()):
+        return unread  # what a module adds or multiplies of its own is not followed
+    made = _Made(scene)
     if not bool((made.candidates() | torch.stack([*read.values(), unread]).any(0)).any()):
         return unread  # as in most trained models: nothing to follow
     try:

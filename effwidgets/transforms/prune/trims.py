@@ -37,6 +37,10 @@ class Trim:
         """Return the members that make the channels; others on the "out" side pass them on."""
         return frozenset(m.layer for m in self.group.members if makes(m.side, self.axes[m.layer]))
 
+    def shape(self, layer: str) -> Shape:
+        """Return the sizes of the tensor by whose axes a member's entries are counted."""
+        return weight_shape_of(self.layers[layer], next(iter(self.axes[layer].own), "weight"))
+
     def left(self) -> dict[str, dict[Side, int]]:
         """Return, by layer and side, how many entries stay.
 
@@ -45,7 +49,7 @@ class Trim:
         """
         found: dict[str, dict[Side, int]] = {}
         for (layer, side), members in sides(self.group, self.axes).items():
-            size = self.axes[layer].entries(side, weight_shape_of(self.layers[layer]))
+            size = self.axes[layer].entries(side, self.shape(layer))
             for member in members:
                 if member.start + self.group.channels * member.repeat > size:
                     raise TransformError(f"{layer} has {size} entries on its {side} side; {member} does not fit.")
@@ -62,10 +66,13 @@ def layer_axes(layer: LayerProfile, group: Group) -> Axes | None:
     return axes_of(layer.kind, groups, into, out, own)
 
 
-def weight_shape_of(layer: LayerProfile) -> Shape:
-    """Return the sizes of a layer's weight; of a norm without one, the number of its channels."""
-    weight = layer.tensor("weight") or layer.tensor("running_mean")
+def weight_shape_of(layer: LayerProfile, name: str = "weight") -> Shape:
+    """Return the sizes of a layer's weight, or of another tensor; of a norm without one, the number of its channels."""
+    weight = layer.tensor(name) or layer.tensor("running_mean")
     if weight is None:
-        count = dict(layer.config).get("num_features", 0)
+        config = dict(layer.config)
+        count = config.get("num_features", config.get("normalized_shape", 0))
+        if isinstance(count, tuple | list):
+            count = count[0]
         return (count if isinstance(count, int) else 0,)
     return weight.shape

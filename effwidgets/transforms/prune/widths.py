@@ -205,7 +205,7 @@ class _Bench:
         self._model, self._step, self._known, self._device = model, step, known, device
         group = group_asked(known, step)
         self._whole = group.channels
-        self._members = tuple(dict.fromkeys(member.layer for member in group.members))
+        self._members = tuple(dict.fromkeys(member.layer for member in group.members if not member.tensor))
 
     def times(self, widths: tuple[int, ...], seconds: float, *, fresh: bool = False) -> dict[int, list[float]]:
         """Return the seconds of each width, by rounds.

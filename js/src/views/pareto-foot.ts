@@ -65,7 +65,7 @@ export class ParetoFoot {
     const change = this.#volumes.get(axis.key)?.change ?? 0;
     const tone = change > 0 ? "effdl-good" : "effdl-bad";
     const grown =
-      change === 0
+      Math.abs(change) < 0.0005
         ? null
         : html("span", { class: tone }, ` ${change > 0 ? "+" : "\u2212"}${Math.abs(change).toFixed(3)}`);
     const text = maybeText(volume, (value) => value.toFixed(3));

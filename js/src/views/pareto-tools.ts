@@ -108,7 +108,7 @@ export class ParetoTools {
     const unknown = done.filter((point) => point.x === null).length;
     this.#memo.legend([families, rungs, failed, unknown, done.length], () => {
       const items = families.map(([title, name]) => html("span", {}, familyMark(name), title));
-      if (rungs.length > 1)
+      if (rungs.length > 1 || (rungs[0] !== undefined && rungs[0] !== "repaired"))
         items.push(...rungs.map((rung) => html("span", { title: rungHint(rung) }, rungMark(rung), rung)));
       if (failed)
         items.push(html("span", {}, html("span", { class: "effdl-bad", "aria-hidden": "true" }, "✕"), "Failed"));

@@ -60,7 +60,7 @@ OPEN = {
     "signal_stack": {"0", "3", "5"},
     "volume": {"0", "3"},
     "gpt_split": {"h.0.c_fc", "h.1.c_fc"},
-    "separate_attention": {"query"},
+    "separate_attention": {"embed", "query"},
     "gated_input": {"gate_proj"},
     "chunked_gate": {"stem", "both"},
     "gru": set(),
@@ -156,6 +156,7 @@ def shuffled(net, x):
 PICTURE = torch.zeros(2, 3, 6, 6)
 ROWS = torch.zeros(2, 8)
 WORDS = torch.zeros(2, 5, 8)
+SHARED = nn.Parameter(torch.ones(6))
 
 BARRED = {
     "reaches the model's output": ("b", Net(lambda n, x: n.b(n.a(x)), a=nn.Linear(8, 6), b=nn.Linear(6, 2)), ROWS),
@@ -168,9 +169,13 @@ BARRED = {
         "a", Net(lambda n, x: n.b(*[n.a(x)] * 3)[0], a=nn.Linear(8, 8), b=nn.MultiheadAttention(8, 2)), WORDS),
     "recurrent layer 'b'": ("a", Net(lambda n, x: n.b(n.a(x))[0], a=nn.Linear(8, 8), b=nn.LSTM(8, 4)), WORDS),
     "meets the parameter 'scale'": (
-        "a", Net(lambda n, x: n.b(n.a(x) * n.scale), a=nn.Linear(8, 6), b=nn.Linear(6, 2), scale=nn.Parameter(torch.ones(6))), ROWS),
+        "a", Net(lambda n, x: torch.conv1d(n.a(x), n.scale), a=nn.Linear(8, 6), scale=nn.Parameter(torch.ones(4, 5, 1))), WORDS),
     "mean and spread": (
-        "a", Net(lambda n, x: n.b(n.norm(n.a(x))), a=nn.Linear(8, 6), norm=nn.LayerNorm(6), b=nn.Linear(6, 2)), ROWS),
+        "a", Net(lambda n, x: n.b(n.norm(n.a(x))), a=nn.Linear(8, 6), norm=nn.LayerNorm((5, 6)), b=nn.Linear(6, 2)), WORDS),
+    "parameter 'scale' in several parts": (
+        "a", Net(lambda n, x: n.c(torch.cat([n.a(x), n.b(x)], -1) * n.scale), a=nn.Linear(8, 4), b=nn.Linear(8, 2), c=nn.Linear(6, 2), scale=nn.Parameter(torch.ones(6))), ROWS),
+    "is tied to one of": (
+        "a", Net(lambda n, x: n.b(n.a(x) * n.scale), a=nn.Linear(8, 6), b=nn.Linear(6, 2), scale=SHARED, other=Net(None, scale=SHARED)), ROWS),
     "channels no layer makes": ("a", Net(lambda n, x: n.b(n.a(x) + x), a=nn.Linear(8, 8), b=nn.Linear(8, 2)), ROWS),
     "softmax runs over": ("a", Net(lambda n, x: n.b(n.a(x).softmax(-1)), a=nn.Linear(8, 6), b=nn.Linear(6, 2)), ROWS),
     "norm runs over": (

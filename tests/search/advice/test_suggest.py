@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -10,9 +11,12 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from effwidgets.errors import Cancelled, InputError, ModelError, UnknownNameError
+from effwidgets.profiling.calls import Call
 from effwidgets.records import Plan, Suggestions
 from effwidgets.search import plan_for, suggest
+from effwidgets.search.advice import columns as columns_module
 from effwidgets.search.advice import survey as survey_module
+from effwidgets.search.advice.afford import looks_for, trials_for
 from effwidgets.search.advice.survey import GOALS, merit, survey
 from effwidgets.search.advice.words import risk_of
 from effwidgets.transforms.apply import apply, hypothetical
@@ -177,6 +181,22 @@ def test_a_plan_for_a_budget_is_made_of_the_list_as_it_stands(convolutional, ima
     assert hypothetical(convolutional, plan, images).cost.macs <= 0.8 * found.cost.macs
     with pytest.raises(InputError, match="the smallest is"):
         plan_for(found, 0.01, convolutional, images)
+
+
+def test_of_a_large_model_the_memory_after_is_worked_out_for_the_first_and_the_list_says_so(model, x, monkeypatch):
+    monkeypatch.setattr(columns_module, "looks_for", lambda _profile: 2)
+    found = suggest(model, x)
+    assert len(found) > 2
+    assert [one.memory_after is not None for one in found] == [True, True] + [False] * (len(found) - 2)
+    assert any("worked out for the first 2" in note for note in found.notes)
+
+
+def test_looks_fall_faster_than_trials_because_each_takes_longer(model, x):
+    known = survey(model, Call((x,))).profile
+    large = dataclasses.replace(known, layers=known.layers * 200)  # 1,200 layers: a fifth of the 250 that are easy
+    assert len(large.layers) == 1200
+    assert (trials_for(known), looks_for(known)) == (160, 160)
+    assert (trials_for(large), looks_for(large)) == (33, 8)  # 33 x 250 / 1,200 is 7, and 8 are the fewest
 
 
 def test_cancelling_ends_it_at_the_next_trial(convolutional, images):

@@ -233,3 +233,19 @@ def test_cancelling_ends_it(model, x):
 
     with pytest.raises(Cancelled):
         pieces_of(model, x, check=check).of(step("low_rank", "0", rank=2))
+
+
+def test_what_was_timed_is_known_and_what_was_not_is_not(monkeypatch, tmp_path):
+    monkeypatch.setenv("EFFWIDGETS_CACHE", str(tmp_path))
+    model, call = nn.Sequential(nn.Linear(64, 64), nn.ReLU()), Call((torch.zeros(2, 64),))
+    steps = [Step(transform="low_rank", layers=("0",), settings=settings(rank=rank)) for rank in (4, 8)]
+    pieces = Pieces(model, call, profile(model, call), seconds=0.001)
+    assert not pieces.knows(steps[:1])
+    pieces.of(steps[0])
+    assert pieces.knows(steps[:1])
+    assert not pieces.knows(steps[1:])
+    other = Pieces(model, call, profile(model, call), seconds=0.001)
+    assert not other.knows(steps[:1])  # the pieces are on disk, the whole was not timed
+    other.whole()
+    assert other.knows(steps[:1])
+    assert other.knows([Step(transform="low_rank", layers=("0",), settings=settings(rank=10_000))])  # refused at once

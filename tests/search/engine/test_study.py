@@ -76,6 +76,16 @@ def test_a_run_scores_the_dense_model_first_and_then_every_plan(model, x, accura
     assert study.snapshot().state == "finished"
 
 
+def test_a_model_in_which_nothing_can_be_tried_says_so():
+    study = explore(nn.Linear(8, 8), torch.ones(2, 8), evaluate=lambda _: 0.5, options=SearchOptions(trials=3))
+    assert repr(study.run()).startswith("Study(Linear: finished, 1 ")
+    assert "nothing was found to try; suggest() says at each place why" in study.snapshot().message
+
+
+def test_before_the_seeds_are_laid_nobody_says_of_how_many(model, x, accuracy):
+    assert repr(explore(model, x, evaluate=accuracy, options=options())).endswith(", 0 done)")
+
+
 def test_the_fronts_are_what_no_candidate_dominates_on_each_axis(model, x, accuracy):
     study = explore(model, x, evaluate=accuracy, options=options()).run()
     state = study.snapshot()

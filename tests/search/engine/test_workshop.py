@@ -54,6 +54,16 @@ def test_a_trained_model_travels_as_tensors(model, x, accuracy):
     assert same(fingerprint(again), fingerprint(made.applied.model))
 
 
+def test_a_training_that_ends_in_nan_fails_though_the_score_is_a_number(model, x, accuracy):
+    def diverge(candidate, teacher):
+        with torch.no_grad():
+            candidate[0].weight[0, 0] = float("nan")
+
+    made = shop(model, x, accuracy, finetune=diverge).make(order(low_rank("2", 4), rung="fine-tuned"), Gate())
+    assert made.candidate.state == "failed"
+    assert "values in 0.weight that are not finite" in made.candidate.note
+
+
 def test_the_rungs_are_those_that_the_options_allow(model, x, accuracy):
     def train(candidate, teacher):
         pass

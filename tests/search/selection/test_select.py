@@ -178,6 +178,11 @@ def test_a_budget_for_a_peak_alone_finds_the_plans_that_lower_it(convolutional, 
         assert applied.profile.memory.inference_peak_bytes == chosen.budget(axis).true
 
 
+def test_a_model_where_nothing_can_be_done_is_told_so_and_where_to_look():
+    with pytest.raises(InputError, match=r"nothing that was tried lowers it\. suggest\(\) says at each place why"):
+        select(torch.nn.Linear(8, 8), torch.ones(2, 8), {"macs": 0.5})
+
+
 def test_it_can_be_cancelled(convolutional, images, options, known):
     def stop():
         raise Cancelled

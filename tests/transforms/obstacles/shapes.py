@@ -269,8 +269,8 @@ SHAPES = (
     Case(
         reason="* takes mean and spread over several channels together",
         techniques=("channel_prune",),
-        blocked=_between(_of(nn.LayerNorm, 16)),
-        freed=_between(_of(nn.BatchNorm1d, 16)),
+        blocked=_between(_of(nn.GroupNorm, 2, 16)),
+        freed=_between(_of(nn.LayerNorm, 16)),
         at="0",
     ),
     Case(

@@ -85,5 +85,5 @@ def test_a_depthwise_convolution_keeps_the_filters_of_each_channel(times):
 
 
 def test_kinds_that_mix_channels_have_no_axes():
-    for kind in ("LSTM", "LayerNorm", "GroupNorm", "ParametrizedLinear"):
+    for kind in ("LSTM", "LocalResponseNorm", "GroupNorm", "ParametrizedLinear"):
         assert axes_of(kind, 1, 0, 0) is None
