@@ -5,9 +5,10 @@ name the same layers a group stands; where they differ it is left alone, and say
 
 It is not asked where it is known to be wrong: attention heads (it is told of them, it does not find them), convolutions
 in groups (its indices are not balanced over the blocks), shuffles and pixel shuffles, and layers that make the same
-channels several times (a gate and its value). Those groups were rehearsed on the shadow, which it does not do. Of others the
-members that it does not name as we do are left out of the comparison: root mean square norms and parameters of modules'
-own. What it cannot follow at all (frozen parameters without gradients are made to ask for them here) becomes a note.
+channels several times (a gate and its value). Those groups were rehearsed on the shadow, which it does not do. Of the
+others, members that it does not name as we do are left out of the comparison: root mean square norms and parameters of
+modules' own. What it cannot follow at all (frozen parameters without gradients are made to ask for them here) becomes a
+note.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ def test_a_model_in_which_nothing_can_be_tried_says_so():
 
 
 def test_before_the_seeds_are_laid_nobody_says_of_how_many(model, x, accuracy):
-    assert repr(explore(model, x, evaluate=accuracy, options=options())).endswith(", 0 done)")
+    assert repr(explore(model, x, evaluate=accuracy)).endswith(", 0 done)")
 
 
 def test_the_fronts_are_what_no_candidate_dominates_on_each_axis(model, x, accuracy):
