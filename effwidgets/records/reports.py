@@ -9,7 +9,7 @@ from effwidgets.records.doors import Shown
 from effwidgets.records.measures import Score
 from effwidgets.records.states import StudyState
 
-__all__ = ["Doubt", "Detail", "Volumes", "SearchReport"]
+__all__ = ["Detail", "Doubt", "SearchReport", "Volumes"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,9 +37,9 @@ def choose(  # noqa: PLR0913  a verb of the package: each has a plain meaning, a
     Args:
         model: any ``torch.nn.Module``; it is not changed.
         inputs: as in `profile`; left out: the call seen last.
-        budgets: the most that each cost may be: ``{"macs": 0.5, "latency_s": "3 ms", "bytes": "1.2 MB"}``. Up to 1 it is
-            a share of what the model takes now ("60%"). Costs: "macs", "params", "bytes", "peak_bytes", "latency_s" (measured
-            on this machine) and every registered metric.
+        budgets: the most that each cost may be: ``{"macs": 0.5, "latency_s": "3 ms", "bytes": "1.2 MB"}``. Up to 1
+            it is a share of what the model takes now ("60%"). Costs: "macs", "params", "bytes", "peak_bytes",
+            "latency_s" (measured on this machine) and every registered metric.
         evaluate: scores a model; only the model as it is and the one that was chosen are scored.
         calibration: real inputs, no labels (see `calibration_of`); left out: those given last for this model.
         options: what to choose among, where it was measured already: a `Sensitivity`, or its options.
