@@ -47,6 +47,9 @@ _MOST_TRIALS: Final = 30
 _SMALL: Final = 0.02
 """About the share of the cost at which that is done: there uniform plans are farthest from the best."""
 
+_FEW: Final = 24
+"""Up to so many plans a small one is not made better: it would take longer than to try them all."""
+
 _SHARES: Final = (0.5, 0.1, 0.25, 0.75, 0.05, 0.16, 0.35, 0.6, 0.9, 0.03)
 """Shares of the largest setting that pays, the most telling first: fronts are steep where little is left."""
 
@@ -135,7 +138,7 @@ def seeds(  # noqa: PLR0913  all but two have a default
     cut, thin = list(_cut(profile, counted, go_on)), list(_thin(bench, counted))
     first = goals[:1] == (LATENCY,)
     rows = [] if first else [list(_factored(profile, counted, go_on))]
-    if calibration is not None and not first:
+    if calibration is not None and not first and most > _FEW:
         rows.append(list(_better(bench, cut, counted)))
     for axis in _axes(goals, counted, timed=timed):
         scales = Scales(model=model, call=call, profile=profile, axes=(axis,), pieces=pieces, check=go_on)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import ClassVar, Literal, cast
 
 import torch
@@ -257,9 +258,7 @@ class Factorization(ABC):
 
     def break_even(self, layer: LayerProfile) -> tuple[int, ...] | None:
         """Return the largest ranks, all at the same fraction of full, at which there are fewer parameters and MACs."""
-        whole, given = Part.of_layer(layer), layer.inputs[0]
-        limits = self.limits(whole.of_one_group().weight)
-        return largest(limits, lambda ranks: saves_both(whole, self.chain(whole, ranks), given))
+        return _even(self, Part.of_layer(layer), layer.inputs[0])
 
     def _site(self, layer: LayerProfile) -> Site:
         limits = self.limits(Part.of_layer(layer).of_one_group().weight)
@@ -281,3 +280,9 @@ class Factorization(ABC):
             warnings=warnings,
             advised=not warnings,
         )
+
+
+@lru_cache(maxsize=4096)  # plans ask for the same few shapes thousands of times
+def _even(technique: Factorization, whole: Part, given: Shape) -> tuple[int, ...] | None:
+    limits = technique.limits(whole.of_one_group().weight)
+    return largest(limits, lambda ranks: saves_both(whole, technique.chain(whole, ranks), given))
