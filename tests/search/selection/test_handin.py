@@ -48,6 +48,15 @@ def test_one_below_another_of_its_cost_is_left_out():
     assert 2 not in found
 
 
+def test_some_places_go_to_wide_gaps_although_the_guess_sees_nothing_there():
+    # By its guess everything from 10 to 300 is worse than the smallest; a tenth of the cost apart nobody would look.
+    macs = [5, 20, 30, 40, 400, 500, 600, 700, 800, 900, 950]
+    scores = [0.5, 0.30, 0.35, 0.32, 0.9, 0.91, 0.92, 0.93, 0.94, 0.95, 0.96]
+    found = hand_in(curve(scores, macs), most=8)
+    assert 3 in found  # 30: the best of those in the middle of the gap from 5 to 400
+    assert len(set(found)) == 8
+
+
 def test_what_failed_the_dense_model_and_what_costs_more_are_never_handed_in():
     rows = [
         candidate(0, 100, 0.9),
