@@ -34,14 +34,15 @@ class Attention(nn.Module):
 class Attending(nn.Module):
     """A linear layer, an attention, a head."""
 
-    def __init__(self, attn: nn.Module) -> None:
+    def __init__(self, attn: nn.Module, norm: nn.Module | None = None) -> None:
         super().__init__()
         self.embed = nn.Linear(6, 32)
+        self.norm = norm or nn.Identity()
         self.attn = attn
         self.head = nn.Linear(32, 5)
 
     def forward(self, x):
-        x = self.embed(x)
+        x = self.norm(self.embed(x))
         return self.head(self.attn(x, x, x, need_weights=False)[0])
 
 
@@ -71,11 +72,20 @@ _TOKENS = numbers(2, 7, 6)
 _MULTIHEAD = seeded(_torchs, _TOKENS)
 _OWN = seeded(lambda: Attending(Attention()), _TOKENS)
 _STATED = seeded(lambda: Attending(Attention(follows=False)), _TOKENS)
+_STATED_BEHIND_NORM = seeded(lambda: Attending(Attention(follows=False), nn.LayerNorm(32)), _TOKENS)
+_OWN_BEHIND_NORM = seeded(lambda: Attending(Attention(), nn.LayerNorm(32)), _TOKENS)
 _ENCODER = seeded(lambda: nn.Sequential(_encoder()), numbers(2, 7, 16))
 _WRITTEN = seeded(lambda: nn.Sequential(Written(_encoder())), numbers(2, 7, 16))
 _READ = ("int8", "bf16", "codebook", "low_rank")
 
 ATTENTION = (
+    Case(
+        reason="the forward states a number that does not follow when channels go (*",
+        techniques=("channel_prune",),
+        blocked=_STATED_BEHIND_NORM,
+        freed=_OWN_BEHIND_NORM,
+        at="embed",
+    ),
     Case(
         reason="its parent MultiheadAttention reads its weight directly",
         techniques=_READ,

@@ -267,13 +267,6 @@ SHAPES = (
         at="2",
     ),
     Case(
-        reason="* takes mean and spread over several channels together",
-        techniques=("channel_prune",),
-        blocked=_between(_of(nn.GroupNorm, 2, 16)),
-        freed=_between(_of(nn.LayerNorm, 16)),
-        at="0",
-    ),
-    Case(
         reason="it meets a tensor whose channels no layer makes (an input, an attention product, a constant)",
         techniques=("channel_prune",),
         blocked=_row(GatedInput, _of(nn.Linear, 8, 4), at=_INPUT),
