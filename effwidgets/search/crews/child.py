@@ -37,11 +37,12 @@ class Child:
     Attributes:
         replies: what it says; None when it is gone.
         ready: whether it has its kit.
+        begun: whether it is at the order that it was sent last.
     """
 
     def __init__(self, threads: int) -> None:
         self.replies: queue.SimpleQueue[Reply | None] = queue.SimpleQueue()
-        self.ready = False
+        self.ready = self.begun = False
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the process
         self._process = subprocess.Popen(  # noqa: S603  our own program
             [sys.executable, "-c", PROGRAM, str(threads)],

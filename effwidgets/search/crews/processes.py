@@ -81,11 +81,20 @@ class ProcessCrew:
             child.kill()
 
     def _do(self, job: Job) -> Made:
+        for _ in range(self.slots):  # each process that there is may be dying, and not be known to be
+            if (made := self._try(job, last=False)) is not None:
+                return made
+        made = self._try(job, last=True)
+        assert made is not None  # noqa: S101  for the type checker
+        return made
+
+    def _try(self, job: Job, *, last: bool) -> Made | None:
+        # None where the process was gone before it began the order, of which others may have more luck.
         child = self._taken()
         kept = False
         try:
-            made = self._talk(child, job)
-            kept = child.ready and child.alive
+            made = self._talk(child, job, last=last)
+            kept = made is not None and child.ready and child.alive
         finally:
             job.ring = _nobody
             self._put_back(child, kept=kept)
@@ -112,13 +121,14 @@ class ProcessCrew:
             self._children.discard(child)
         child.kill()
 
-    def _talk(self, child: Child, job: Job) -> Made:
+    def _talk(self, child: Child, job: Job, *, last: bool) -> Made | None:
         order = job.order
         job.ring = lambda: child.replies.put(("ring", ""))
         if job.gate.wished:  # stopped before there was somebody to ring for
             return unmade(order, "cancelled", STOPPED)
         if not child.ready:
             child.send(("kit", self._packed))
+        child.begun = False
         child.send(("order", order))
         limit = _Limit()
         while (reply := limit.await_(child.replies)) is not None:
@@ -126,18 +136,24 @@ class ProcessCrew:
                 return reply[1]
             if reply[0] == "broken":
                 raise SearchError(f"A worker process could not begin. {reply[1]}")
-            if reply[0] == "ready":
-                child.ready = True
-            elif reply[0] == "ring":
-                if job.gate.cancelled:  # else it was for the order before, which had ended when it rang
-                    child.send(("cancel", order.number))
-                    limit.stop(self._grace_s)
-            else:
-                limit.set(reply[1], self._grace_s)
+            self._heed(reply, child, job, limit)
         if limit.over:
             child.kill()
             return _given_up(job, limit)
+        if not (child.begun or last or limit.stopped):  # it died at its ease, while it started, or after its last order
+            return None
         return self._lost(child, job, stopped=limit.stopped)
+
+    def _heed(self, reply: Reply, child: Child, job: Job, limit: _Limit) -> None:
+        if reply[0] == "ready":
+            child.ready = True
+        elif reply[0] == "begun":
+            child.begun = True
+        elif reply[0] == "limit":
+            limit.set(reply[1], self._grace_s)
+        elif reply[0] == "ring" and job.gate.cancelled:  # else it was for the order before, which had ended then
+            child.send(("cancel", job.order.number))
+            limit.stop(self._grace_s)
 
     def _lost(self, child: Child, job: Job, *, stopped: bool) -> Made:
         words = child.last_words()

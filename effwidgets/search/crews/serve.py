@@ -62,6 +62,7 @@ def serve(threads: int) -> None:
 
 def _answer(maker: Maker, order: Order, desk: _Desk, replies: Wire) -> Reply:
     gate = desk.gate_of(order.number, replies)
+    replies.send(("begun", ""))
     seeded(order.seed)
     try:
         return ("made", answered(maker, order, gate))

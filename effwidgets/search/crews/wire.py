@@ -16,13 +16,15 @@ Request: TypeAlias = tuple[Literal["kit"], bytes] | tuple[Literal["order"], Orde
 
 Reply: TypeAlias = (
     tuple[Literal["ready"], str]
+    | tuple[Literal["begun"], str]
     | tuple[Literal["limit"], "float | None"]
     | tuple[Literal["made"], Made]
     | tuple[Literal["broken"], str]
     | tuple[Literal["ring"], str]
 )
-"""What it says: the workshop stands; the user's function was called with so many seconds, or came back (None); the
-answer; why there can be none. "ring" is put among them by the parent itself, to wake who listens."""
+"""What it says: the workshop stands; the order is being done; the user's function was called with so many seconds, or
+came back (None); the answer; why there can be none. "ring" is put among them by the parent itself, to wake who
+listens."""
 
 _LENGTH: Final = struct.Struct(">Q")
 

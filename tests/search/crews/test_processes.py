@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from effwidgets.search.crews.child import Child
 from effwidgets.search.crews.processes import ProcessCrew
 from tests.search.crews.conftest import LIMIT_S, maker_kit, order
 
@@ -61,6 +62,19 @@ def test_a_process_that_is_killed_from_outside_fails_its_order_only(crew):
     assert "SIGKILL" in candidate.note
     assert "memory" in candidate.note
     assert crew.submit(order(2)).result(LIMIT_S).candidate.state == "done"
+
+
+def test_an_order_given_to_a_process_that_had_died_unseen_is_done_by_another(crew, monkeypatch):
+    """The system takes its time to end what was killed: till then it is taken to be alive."""
+    crew.submit(order(0)).result(LIMIT_S)
+    dead = crew.pids
+    with monkeypatch.context() as patch:
+        patch.setattr(Child, "alive", property(lambda child: True))
+        for pid in dead:
+            os.kill(pid, signal.SIGKILL)
+        made = crew.submit(order(1)).result(LIMIT_S)
+    assert made.candidate.state == "done", made.candidate.note
+    assert made.candidate.score("pid") not in dead
 
 
 def test_a_stop_that_comes_just_after_the_end_of_an_order_cancels_no_later_one(crew):
