@@ -1,5 +1,6 @@
 """effwidgets: see where a PyTorch model spends parameters, FLOPs and memory; compress it with evidence."""
 
+from importlib import import_module as _import_module
 from importlib.metadata import version as _version
 from typing import TYPE_CHECKING
 
@@ -55,7 +56,6 @@ from effwidgets.records import (
     View,
     settings,
 )
-from effwidgets.search import Distill, DistillOptions, SearchOptions, SensitivityOptions, Study, distill
 from effwidgets.session import (
     Session,
     apply,
@@ -89,6 +89,8 @@ from effwidgets.transforms.prune.width_options import WidthOptions
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
+
+    from effwidgets.search import Distill, DistillOptions, SearchOptions, SensitivityOptions, Study, distill
 
 __all__ = [
     "TRANSFORMS",
@@ -187,6 +189,21 @@ __all__ = [
 ]
 
 __version__ = _version("effwidgets")
+
+# A fifth of the import is that of searches, which many notebooks never begin.
+_OF_SEARCH = frozenset({"Distill", "DistillOptions", "SearchOptions", "SensitivityOptions", "Study", "distill"})
+
+
+def __getattr__(name: str) -> object:
+    if name not in _OF_SEARCH:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    globals()[name] = value = getattr(_import_module("effwidgets.search"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 def load_ipython_extension(shell: "InteractiveShell") -> None:

@@ -44,7 +44,7 @@ class Coordinator:
         book: what the search knows.
         campaign: what it does from beginning to end, with a crew.
         crew: hires workers for one run.
-        ended: is called at the end of each run.
+        ended: is called at the end of each run, unless it was started again meanwhile.
     """
 
     def __init__(self, book: Book, campaign: Campaign, crew: Callable[[], Crew], ended: Callable[[], None]) -> None:
@@ -58,17 +58,17 @@ class Coordinator:
         self._hire = crew
         self._crew: Crew | None = None
         self._ended = ended
+        self._again = False  # whether to begin anew when the run that was cancelled ends
 
     def start(self, name: str) -> None:
         """Begin, go on with what a cancelled run left, or resume; returns at once."""
         book = self._book
         with book.lock:
             if book.active:
+                self._again = self.gate.cancelled
                 self.gate.resume()
                 return
-            self.gate.open()
-            self.error = None
-            book.stage, book.message = "running", "Starts"
+            self._open()
             self.over = threading.Event()
             self.thread = threading.Thread(target=self._work, args=(self.over,), name=name, daemon=True)
             self.thread.start()
@@ -85,6 +85,7 @@ class Coordinator:
 
     def cancel(self) -> None:
         """Stop for good, at the next forwards."""
+        self._again = False
         self._wish(self.gate.cancel, "Stops at the next forward")
         crew = self._crew
         if crew is not None:
@@ -100,11 +101,20 @@ class Coordinator:
 
     def _work(self, over: threading.Event) -> None:
         try:
-            self._run()
+            while self._run():
+                self._campaign.tell()
+            self._ended()
         finally:
             over.set()
 
-    def _run(self) -> None:
+    def _open(self) -> None:
+        # Called with the lock held.
+        self.gate.open()
+        self.error, self._again = None, False
+        self._book.stage, self._book.message = "running", "Starts"
+
+    def _run(self) -> bool:
+        # Whether to run again.
         stage: Stage = "finished"
         message = ""
         try:
@@ -129,7 +139,10 @@ class Coordinator:
             if stage == "finished" and len(book.archive.begun()) == 1:
                 done = "Only the dense model was scored: nothing was found to try; suggest() says at each place why"
             book.stage, book.message, book.climbs = stage, message or done, 0
-        self._ended()
+            again = self._again
+            if again:
+                self._open()
+        return again
 
     def _search(self) -> None:
         crew = self._crew = self._hire()

@@ -164,6 +164,35 @@ def test_a_cancelled_search_goes_on_where_it_was(model, x, accuracy):
     assert [known.state for known in study.candidates()] == ["done"] * 6
 
 
+def test_a_start_right_after_a_cancel_is_not_lost(model, x, accuracy):
+    evaluate = Held(x, from_call=2)
+    study = explore(
+        model, x, evaluate=lambda candidate: evaluate(candidate) if stuck else accuracy(candidate), options=options()
+    )
+    stuck = True
+    study.start()
+    assert evaluate.inside.wait(10)
+    with study._book.lock:  # the run cannot end before the start comes
+        study.cancel()
+        stuck = False
+        study.start()
+    assert study.wait(30)
+    assert study.snapshot().state == "finished"
+    assert [known.state for known in study.candidates()] == ["done"] * 6
+
+
+def test_a_cancel_after_such_a_start_holds(model, x):
+    evaluate = Held(x, from_call=2)
+    study = explore(model, x, evaluate=evaluate, options=options()).start()
+    assert evaluate.inside.wait(10)
+    with study._book.lock:
+        study.cancel()
+        study.start()
+        study.cancel()
+    assert study.wait(30)
+    assert study.snapshot().state == "cancelled"
+
+
 def test_an_evaluate_that_swallows_the_stop_is_stopped_all_the_same(model, x):
     started = threading.Event()
 
