@@ -70,8 +70,11 @@ class Clerk:
             parent=0 if len(plan) else None,
             source=source,
         )
-        number = self._store.begin(blank)
+        most = book.options.trials
+        # The dense model counts, and the user's own plans are tried whatever was asked for.
+        number = self._store.begin(blank, None if most is None or source in ("dense", "user") else 1 + most)
         if number is None:
+            self.hear()  # of who has it, or of how many there are
             return None
         with book.lock:
             begun = book.begin(blank, number)

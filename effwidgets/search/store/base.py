@@ -85,12 +85,17 @@ class Store(Protocol):
                 the last line.
         """
 
-    def begin(self, candidate: Candidate) -> int | None:
+    def begin(self, candidate: Candidate, most: int | None = None) -> int | None:
         """Claim the plan of ``candidate`` at its rung, atomically over processes.
+
+        Args:
+            candidate: with its plan and its rung.
+            most: of how many plans, those of all processes together, there may be claims; None: any number.
 
         Returns:
             the number of the plan: a new one, or the one it has where it climbs or was given up. None: somebody has
-            it at this rung or above, finished or going on; `news` tells when it is finished.
+            it at this rung or above, finished or going on; `news` tells when it is finished. Or the plan is new, and
+            ``most`` were claimed; `news` has those of others.
         """
 
     def put(self, candidate: Candidate) -> None:
@@ -112,7 +117,7 @@ class Store(Protocol):
         """
 
     def news(self) -> tuple[Candidate, ...]:
-        """Return what other processes put since this was asked last."""
+        """Return what other processes began, put or gave up since this was asked last."""
 
     def set_budgets(self, budgets: tuple[Budget, ...]) -> None:
         """Let results from now on say how far they are beyond these limits, for Optuna's dashboard."""

@@ -163,9 +163,9 @@ class FolderStore:
             raise StoreError(f"{self._folder} is not open: call open(header) first.")
         return self._ledger
 
-    def begin(self, candidate: Candidate) -> int | None:
+    def begin(self, candidate: Candidate, most: int | None = None) -> int | None:
         """Claim a plan at a rung; see `Store.begin`."""
-        return self._book().begin(candidate)
+        return self._book().begin(candidate, most)
 
     def put(self, candidate: Candidate) -> None:
         """Keep a result; see `Store.put`."""
@@ -184,7 +184,7 @@ class FolderStore:
         return self._shelves.get(number, rung)
 
     def news(self) -> tuple[Candidate, ...]:
-        """Return what other processes finished or gave up since this was asked last."""
+        """Return what other processes began, finished or gave up since this was asked last."""
         return self._book().news()
 
     def set_budgets(self, budgets: tuple[Budget, ...]) -> None:

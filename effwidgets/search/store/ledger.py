@@ -92,15 +92,15 @@ class Ledger:
             return tuple(self._shown(line) for line in self._order)
 
     def news(self) -> tuple[Candidate, ...]:
-        """Return what others finished, gave up or left behind since the last call."""
+        """Return what others began, finished, gave up or left behind since the last call."""
         with self._looking():
             self._bury(list(self._running.values()))
             lines = [self._order[number] for number in sorted(self._news)]
-            found = tuple(self._shown(line) for line in lines if line.record is not None or not line.attempts)
+            found = tuple(self._shown(line) for line in lines)
             self._news.clear()
             return found
 
-    def begin(self, candidate: Candidate) -> int | None:
+    def begin(self, candidate: Candidate, most: int | None = None) -> int | None:
         """Claim a plan at a rung; see `Store.begin`."""
         key, rung = plan_key(candidate.plan), height(candidate.rung)
         for _ in range(_TRIES):  # again only where the one before us gave up in between
@@ -110,6 +110,8 @@ class Ledger:
                     self._bury([line])
                     if not line.free_at(rung):
                         return None
+                elif most is not None and len(self._order) >= most:
+                    return None
                 number = len(self._order) if line is None else line.number
                 trial = self._add(template(candidate, number, self._me))
                 line = self._lines[key]
@@ -194,6 +196,8 @@ class Ledger:
         line.attempts[trial.number] = height(trial.user_attrs[RUNG])
         self._running[trial.number] = line
         line.last = trial
+        if trial.user_attrs.get(CLAIM) != self._me:
+            self._news[line.number] = None
         self._settle(trial, line)
 
     def _settle(self, trial: FrozenTrial, line: _Line) -> None:

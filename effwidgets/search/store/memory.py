@@ -36,11 +36,13 @@ class MemoryStore:
         del header
         return ()
 
-    def begin(self, candidate: Candidate) -> int | None:
+    def begin(self, candidate: Candidate, most: int | None = None) -> int | None:
         """Claim a plan at a rung; see `Store.begin`."""
         with self._lock:
             claim = self._claims.get(candidate.plan)
             if claim is None:
+                if most is not None and len(self._order) >= most:
+                    return None
                 claim = Claim(number=len(self._order))
                 self._claims[candidate.plan] = claim
                 self._order.append(claim)

@@ -86,6 +86,19 @@ def test_a_plan_is_given_one_number_and_once(tmp_path):
     other.close()
 
 
+def test_stores_of_two_processes_claim_no_more_plans_together_than_asked_for(tmp_path):
+    store, _ = opened(tmp_path / "search")
+    other, _ = opened(tmp_path / "search")
+    assert [store.begin(blank(1), 3), other.begin(blank(2), 3), store.begin(blank(3), 3)] == [0, 1, 2]
+    assert other.begin(blank(4), 3) is None
+    assert [(candidate.number, candidate.state) for candidate in other.news()] == [(0, "running"), (2, "running")]
+    store.put(done(3, 2))
+    assert other.begin(blank(3, "fine-tuned"), 3) == 2  # a climb is no new plan
+    assert other.begin(blank(4), 4) == 3
+    store.close()
+    other.close()
+
+
 def test_a_climb_is_claimed_once_and_keeps_the_number(tmp_path):
     store, _ = opened(tmp_path / "search")
     other, _ = opened(tmp_path / "search")
