@@ -48,7 +48,7 @@ def ours(arena: Arena, axis: Axis) -> list[tuple[str, nn.Module, nn.Module]]:
         calibration=task.calibration(),
         finetune=Epochs(train=task.finetune()),
         box=(task.floor, 1.0),
-        keep=2 * HANDED_IN,
+        keep=TRIALS,
         seed=arena.seed,
         trials=TRIALS,
         finetuned=HANDED_IN,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import TYPE_CHECKING, get_args
 
 from effwidgets.errors import Cancelled, EffError
@@ -40,17 +40,24 @@ class Ideas:
         workshop: makes candidates.
         take: gives the model of a candidate that is done.
         lay: makes the seeds; None for those of `seeds`.
+        held: the numbers of the models that are in memory.
 
     Attributes:
         late: numbers of candidates whose latency is predicted when no worker computes.
     """
 
     def __init__(
-        self, book: Book, workshop: Workshop, take: Callable[[Candidate], Applied], lay: Lay | None = None
+        self,
+        book: Book,
+        workshop: Workshop,
+        take: Callable[[Candidate], Applied],
+        lay: Lay | None = None,
+        held: Container[int] = (),
     ) -> None:
         self._book = book
         self._workshop = workshop
         self._take = take
+        self._held = held
         self._lay = lay or self._advice
         self.late: set[int] = set()
         self._found: Seeds | None = None
@@ -156,7 +163,7 @@ class Ideas:
         if not self._wants_latency:
             return
         with self._book.lock:
-            chosen = near_front(self._book)
+            chosen = near_front(self._book, self._held)
         if len(chosen) > 1:
             say(f"Timing {len(chosen)} models side by side")
             with own_threads(1):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 
 from effwidgets.profiling.calls import Call
 from effwidgets.records import Candidate
@@ -15,15 +15,17 @@ from effwidgets.transforms.apply import Applied
 __all__ = ["near_front", "time_candidates"]
 
 _MOST = 24
+_ALL = 64
 _TOLERANCE = 0.1  # predictions are off by about so much
 _BYTES = 4 * 2**30  # of parameters held at once
 
 
-def near_front(book: Book) -> list[Candidate]:
+def near_front(book: Book, held: Container[int] = ()) -> list[Candidate]:
     """Return the dense model and the candidates on one of the fronts that are known without a clock, dense first.
 
     That is: of score against the predicted time (or close to it), and against each counted cost. When there are more
-    than fit, they are evenly spread over the predicted time, or over MACs.
+    than fit, they are evenly spread over the predicted time, or over MACs. Where there is room left, those follow whose
+    models are ``held`` in memory, which cost nothing but the timing: the predictions of small models are rough.
     """
     done = book.archive.done()
     chosen: dict[int, Candidate] = {}
@@ -34,8 +36,10 @@ def near_front(book: Book) -> list[Candidate]:
     axis = PREDICTED if measure_of(dense, PREDICTED) is not None else AXES[0]
     rest = sorted((known for known in chosen.values() if known.number), key=lambda known: _place(axis, known))
     size = dense.memory.param_bytes if dense.memory is not None else 0
-    most = max(2, min(_MOST, _BYTES // max(1, size)))
-    return [dense, *spread(rest, most)]
+    fit = max(2, _BYTES // max(1, size))
+    near_ones = spread(rest, min(_MOST, fit))
+    others = [known for known in done if known.number in held and known.number and known not in near_ones]
+    return [dense, *near_ones, *others[: max(0, min(_ALL, fit) - len(near_ones))]]
 
 
 def time_candidates(

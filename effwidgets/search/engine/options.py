@@ -46,7 +46,8 @@ class SearchOptions:
         box: the worst and the best score that the hypervolume is measured between. None: 0 and 1 for a score where
             higher is better and the dense model's lies between them; else from the worst of the first scores to the
             best possible (0 where lower is better) or best seen.
-        keep: how many compressed models stay in memory; others are made again when they are applied.
+        keep: how many compressed models stay in memory, of 2 GiB together at most; others are made again when they are
+            applied.
         seed: of the search: what the sampler draws, and the training of each candidate (``Candidate.seed`` is seed +
             number). A ``finetune`` with a method ``with_seed`` is given that seed; others seed themselves. In threads
             nobody writes torch's, numpy's or Python's own state; a worker process of ours seeds them each time.
@@ -77,7 +78,7 @@ class SearchOptions:
     calibration: object = field(default=None, compare=False)
     finetune: Finetune | None = None
     box: tuple[float, float] | None = None
-    keep: int = 8
+    keep: int = 32
     seed: int = 0
     time_limit_s: float | None = None
     workers: int = 1

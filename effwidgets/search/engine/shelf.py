@@ -10,7 +10,7 @@ import threading
 import weakref
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from effwidgets.errors import StoreError
 from effwidgets.records import Candidate, Rung
@@ -24,9 +24,11 @@ __all__ = ["Shelf"]
 
 TRAINED: tuple[Rung, ...] = ("briefly tuned", "fine-tuned")
 
+_BYTES: Final = 2 * 2**30
+
 
 class Shelf:
-    """Keeps at most ``keep`` models in memory.
+    """Keeps at most ``keep`` models in memory, and no more than 2 GiB of them.
 
     An untrained model that has to go is forgotten: its plan makes it again, to the bit. A trained one leaves its
     tensors (safetensors, no pickle) in the store; without one that lasts, in a temporary folder that ends with the
@@ -44,6 +46,7 @@ class Shelf:
         self._dear = dear
         self._lock = threading.Lock()
         self._models: dict[int, Applied] = {}
+        self._sizes: dict[int, int] = {}  # in bytes; also of models that went
         self._written: dict[int, Path] = {}
         self._folder: Path | None = None
 
@@ -60,8 +63,9 @@ class Shelf:
             if applied is None:
                 return
             self._models[number] = applied
-            dear = self._dear() if len(self._models) > self._keep else ()
-            while len(self._models) > self._keep:
+            self._sizes[number] = _size(applied)
+            dear = self._dear() if self._is_full() else ()
+            while self._is_full():
                 spare = next((held for held in self._models if held not in dear), next(iter(self._models)))
                 del self._models[spare]
 
@@ -87,6 +91,10 @@ class Shelf:
     def __contains__(self, number: object) -> bool:
         return number in self._models
 
+    def _is_full(self) -> bool:
+        held = len(self._models)
+        return held > self._keep or (held > 1 and sum(self._sizes[number] for number in self._models) > _BYTES)
+
     def _write(self, number: int, tensors: bytes) -> None:
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="effwidgets-"))
@@ -102,3 +110,8 @@ class Shelf:
             return self._store.tensors(candidate.number, candidate.rung)
         path = self._written.get(candidate.number)
         return None if path is None else path.read_bytes()
+
+
+def _size(applied: Applied) -> int:
+    model = applied.model
+    return sum(tensor.numel() * tensor.element_size() for tensor in (*model.parameters(), *model.buffers()))

@@ -73,7 +73,7 @@ class Study(Live):
         self._herald = Herald(self._changes, self.snapshot)
         self._book = Book(options)
         self._shelf = Shelf(options.keep, store if options.store is not None else None, self._on_front)
-        ideas = Ideas(self._book, workshop, self._model_of, lay)
+        ideas = Ideas(self._book, workshop, self._model_of, lay, self._shelf)
         self._campaign = Campaign(self._book, ideas, store, self._shelf, self._herald.change)
         hire = crew or (lambda: crew_for(options.executor, workshop, options.workers))
         self._coordinator = Coordinator(self._book, self._campaign, hire, self._ended)

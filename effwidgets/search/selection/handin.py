@@ -26,9 +26,10 @@ _LEAST: Final = 1e-4
 """Shares of a cost below this are one: a ratio to nothing says nothing."""
 
 _FOR_GAPS: Final = 0.3
-"""Share of the places for the widest gaps in cost: a guess from untrained scores is wrong about whole regions. A
-perceptron without any of its blocks looked better untrained than what costs two to six times as much, and ended worse
-when all were trained (.69 against .84 to .90)."""
+"""Share of the places for the largest gaps: a guess from untrained scores is wrong about whole regions. A perceptron
+without any of its blocks looked better untrained than what costs two to six times as much, and ended worse when all
+were trained (.69 against .84 to .90). A gap is as large as the step of the front from one end to the other would be
+missed there: its width times the difference of the untrained scores, which no power makes small."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class _Point:
     number: int
     shares: tuple[float, ...]
     gain: float
+    left: float
 
 
 def hand_in(
@@ -50,8 +52,8 @@ def hand_in(
     Those are not the front of today's scores: training lifts small models most, and models of one size end close to
     each other. So the score after training is guessed from the one before it, and those are taken that together
     dominate most of the plane of cost and guessed score, over all axes alike. That spreads them by cost, densely where
-    the front will be steep. Of ten places three do not trust the guess: they go to the widest gaps that are left along
-    the first cost, by ratio, each to the best of the candidates inside.
+    the front will be steep. Of ten places three do not trust the guess: they go to the largest gaps that are left along
+    the first cost, as wide as the untrained scores at their ends are apart, each to the best of the candidates inside.
 
     Args:
         candidates: what there is; only those that were scored are looked at. The dense model, number 0, sets the scale
@@ -88,15 +90,20 @@ def hand_in(
 
 
 def _between(chosen: Sequence[_Point], left: Sequence[_Point]) -> _Point:
-    # The best in the middle half of the widest gap that holds any. Gaps are ratios of costs; the last ends at 1.
-    ends = sorted({max(point.shares[0], _LEAST) for point in chosen if point.shares[0] < 1} | {1.0})
-    gaps = sorted(itertools.pairwise(ends), key=lambda gap: gap[0] / gap[1])
-    for low, high in gaps:
+    # The best in the middle half (by ratio) of the largest gap that holds any; the last ends at the dense model.
+    ends = {max(point.shares[0], _LEAST): point.left for point in sorted(chosen, key=lambda point: point.left)[::-1]}
+    ordered = sorted({**{cost: left for cost, left in ends.items() if cost < 1}, 1.0: 0.0}.items())
+    gaps = sorted(itertools.pairwise(ordered), key=lambda gap: _size(*gap), reverse=True)
+    for (low, _), (high, _) in gaps:
         edge = (high / low) ** 0.25
         inside = [point for point in left if low * edge <= point.shares[0] <= high / edge]
         if inside:
             return max(inside, key=lambda point: (point.gain, -point.number))
     return max(left, key=lambda point: (_worth([*chosen, point], len(point.shares)), point.gain, -point.number))
+
+
+def _size(low: tuple[float, float], high: tuple[float, float]) -> float:
+    return (high[0] - low[0]) * max(0.0, low[1] - high[1])
 
 
 def _points(done: Sequence[Candidate], dense: Candidate | None, axes: Sequence[str], better: Better) -> list[_Point]:
@@ -115,7 +122,7 @@ def _points(done: Sequence[Candidate], dense: Candidate | None, axes: Sequence[s
         lost = min(max((top - scores[one.number]) / span, 0.0), 1.0) if span > 0 else 0.0
         shares = tuple(_share(place_on(axis, one), wholes[axis]) for axis in axes)
         if min(shares, default=1.0) < 1:
-            found.append(_Point(one.number, shares, 1 - lost**_RECOVERY))
+            found.append(_Point(one.number, shares, 1 - lost**_RECOVERY, lost))
     return found
 
 

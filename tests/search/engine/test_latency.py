@@ -44,6 +44,12 @@ def test_large_models_are_not_all_held_at_once():
     assert len(near_front(book_of(rows, size=2**30))) == 1 + 4
 
 
+def test_what_is_in_memory_is_timed_too_where_there_is_room():
+    rows = [(100, 1.0, 0.9), (50, 0.5, 0.8), (60, 0.9, 0.4), (40, 1.2, 0.7), (70, 0.2, 0.6), (80, 0.9, 0.3)]
+    assert [known.number for known in near_front(book_of(rows), held={0, 2, 4})] == [0, 4, 1, 3, 2]
+    assert [known.number for known in near_front(book_of(rows, size=2**30), held={2, 5})] == [0, 4, 1, 3, 2]
+
+
 def test_a_prediction_is_scaled_to_the_dense_model_as_it_was_timed():
     book = book_of([(100, 1.0, 0.9), (50, 0.5, 0.8)])
     dense = book.archive[0]
