@@ -163,7 +163,7 @@ def rows(seeds: int) -> Iterator[Row]:
     One of which the two axes were done apart is put together.
     """
     found: dict[tuple[str, int, str], Row] = {}
-    for path in sorted(RESULTS.glob("*.jsonl")):
+    for path in sorted(RESULTS.glob("*.jsonl"), key=lambda path: path.stat().st_mtime):
         for line in path.read_text().splitlines():
             try:
                 row = json.loads(line)

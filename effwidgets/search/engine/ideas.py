@@ -98,8 +98,11 @@ class Ideas:
     def seeds(self, check: Callable[[], None]) -> tuple[Plan, ...]:
         """Return the plans to begin with."""
         self._check = check
-        trials = self._book.options.trials
-        self._found = self._lay(_SEEDS if trials is None else min(trials, 2 * _SEEDS), check)
+        options = self._book.options
+        most = _SEEDS if options.trials is None else min(options.trials, 2 * _SEEDS)
+        if options.trials is not None and options.sampler not in ("auto", "ladder"):  # who was asked for has a turn
+            most = min(most, (options.trials + 1) // 2)
+        self._found = self._lay(most, check)
         return self._found.plans
 
     def propose(self, check: Callable[[], None]) -> tuple[Plan, str] | None:

@@ -57,7 +57,7 @@ class SearchOptions:
             yours 1, the default, stands for as many as it has.
         trials: how many candidates are scored beside the dense model, seeds among them. None: the seeds alone.
         sampler: who proposes plans after the seeds. "auto" takes NSGA-II where a trial was seen to take less than
-            20 ms, else TPE.
+            20 ms, else TPE, and has what the seeds leave of ``trials``; one that is named has half of them at least.
         objectives: one or two costs to save beside the main score: "macs", "params", "param_bytes",
             "inference_peak_bytes", a registered metric, or "latency_s", which is measured near the front only; "bytes",
             "peak_bytes" and "latency" are short for three of these.

@@ -116,6 +116,13 @@ def test_a_ladder_is_the_seeds_alone_and_no_more_than_the_trials(model, x, accur
     assert [known.source for known in study.candidates()] == ["dense", "ladder", "ladder", "ladder"]
 
 
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "random", "grid"])
+def test_a_sampler_that_was_named_has_its_turn_however_few_the_trials(model, x, accuracy, sampler):
+    search = options(plans=None, sampler=sampler, trials=5, calibration=x[:64])
+    study = explore(model, x, evaluate=accuracy, options=search).run()
+    assert [known.source for known in study.candidates()] == ["dense", *["ladder"] * 3, *[sampler] * 2]
+
+
 def test_a_plan_of_ones_own_is_tried_next_and_once(model, x, accuracy):
     mine = low_rank("2", 3)
     study = explore(model, x, evaluate=accuracy, options=options())
