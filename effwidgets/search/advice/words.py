@@ -40,7 +40,7 @@ def _weight(profile: Profile, step: Step) -> tuple[LayerProfile, tuple[int, ...]
 
 _PLAINLY: Final = {
     "drop_block": "Drop {where}, its input goes on as it is",
-    "fold_bn": "Fold {last} into {first}",
+    "fold_bn": "Fold {norm} into {layer}",
     "checkpoint": "Run {where} again in the backward",
     "int8": "Keep {where} in int8, {mode}",
     "bf16": "Compute {where} in bfloat16",
@@ -69,7 +69,8 @@ def headline(profile: Profile, step: Step) -> str:
             layer, (out, into, *_) = _weight(profile, step)
             return f"Split {layer.kind} {into} → {out} into two, {where}, rank {_number(step, 'rank')}"
     if step.transform in _PLAINLY:
-        ends = {"where": where, "first": step.layers[0], "last": step.layers[-1]}
+        pair = sorted(step.layers, key=lambda name: "Norm" not in profile.layer(name).kind)  # they stand as they run
+        ends = {"where": where, "norm": pair[0], "layer": pair[-1]}
         return _PLAINLY[step.transform].format(**ends, **dict(step.settings)).replace("_only", " only")
     values = ", ".join(f"{name} {value}" for name, value in step.settings)
     return f"{step.transform} {where}{', ' if values else ''}{values}"

@@ -8,7 +8,7 @@ from torch import nn
 
 from effwidgets.errors import Cancelled, EffError
 from effwidgets.profiling.calls import Call
-from effwidgets.search.sensitivity.gauge import Answer, Gauge, answer_of
+from effwidgets.search.sensitivity.gauge import Answer, Gauge, Gauged, answer_of
 from effwidgets.transforms.trial import answer, stand_in
 
 __all__ = ["Answers"]
@@ -20,11 +20,12 @@ class Answers:
     Args:
         model: the dense model.
         batches: calls with real inputs.
+        gauge: how they are compared.
     """
 
-    def __init__(self, model: nn.Module, batches: Sequence[Call]) -> None:
+    def __init__(self, model: nn.Module, batches: Sequence[Call], gauge: Gauged = "auto") -> None:
         self._batches = tuple(batches)
-        self._gauge = Gauge(self._answers(model, lambda: None))
+        self._gauge = Gauge(self._answers(model, lambda: None), gauge)
 
     def divergence(self, model: nn.Module, check: Callable[[], None]) -> float | None:
         """Return how far ``model`` is from the dense model (see `Gauge`); None where that is no finite number.

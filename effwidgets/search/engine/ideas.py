@@ -213,6 +213,7 @@ class Ideas:
             shop.call,
             calibration=shop.calibration,
             goals=tuple(self._book.options.objectives),
+            gauge=self._book.options.gauge,
             check=check,
             most=most,
             pieces=pieces,

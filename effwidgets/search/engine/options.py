@@ -14,6 +14,7 @@ from effwidgets.records import Plan
 from effwidgets.search.engine.checks import at_least, check_box, check_budgets, check_objectives
 from effwidgets.search.fronts.axes import full_name
 from effwidgets.search.fronts.pareto import Better
+from effwidgets.search.sensitivity.gauge import Gauged
 
 __all__ = ["Evaluate", "Finetune", "Guide", "Sampler", "SearchOptions"]
 
@@ -70,6 +71,8 @@ class SearchOptions:
             search with the same store goes on where it was.
         guide: what ranks candidates before they are trained: "score", or "divergence", which is smoother where
             ``evaluate`` sees a few hundred examples only.
+        gauge: what the divergence of outputs is: "kl" of classes or "squares"; "auto" looks at the dense model's. Seeds
+            are laid by it, whatever guides.
     """
 
     score_name: str = "score"
@@ -90,6 +93,7 @@ class SearchOptions:
     executor: object = field(default=None, compare=False)
     store: str | Path | None = None
     guide: Guide = "score"
+    gauge: Gauged = "auto"
 
     def __post_init__(self) -> None:
         self._check_words()
@@ -131,6 +135,7 @@ class SearchOptions:
             ("direction of a score", self.better, Better),
             ("sampler", self.sampler, Sampler),
             ("guide", self.guide, Guide),
+            ("gauge", self.gauge, Gauged),
         )
         for kind, name, known in words:
             if name not in get_args(known):

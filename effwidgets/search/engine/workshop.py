@@ -32,6 +32,7 @@ from effwidgets.transforms.trial import quiet_random
 if TYPE_CHECKING:
     from effwidgets.profiling.calls import Call
     from effwidgets.search.engine.options import Evaluate, Finetune, SearchOptions
+    from effwidgets.search.sensitivity.gauge import Gauged
 
 __all__ = ["Workshop", "sentence", "skipped_text"]
 
@@ -175,7 +176,7 @@ class Workshop:
         with self._lock:
             if self._answers is None:
                 batches = self.calibration.batches if self.calibration else (self.call,)
-                self._answers = _answers(self.model, batches)
+                self._answers = _answers(self.model, batches, self.options.gauge)
         return None if self._answers is False else self._answers.divergence(applied.model, gate.check)
 
     def _trained(self, order: Order, gate: Gate) -> tuple[Applied, bool]:
@@ -210,9 +211,9 @@ def _not_finite(model: nn.Module) -> str | None:
     return next((name for name, one in floats if not bool(torch.isfinite(one).all())), None)
 
 
-def _answers(model: nn.Module, batches: tuple[Call, ...]) -> Answers | Literal[False]:
+def _answers(model: nn.Module, batches: tuple[Call, ...], gauge: Gauged) -> Answers | Literal[False]:
     try:
-        return Answers(model, batches)
+        return Answers(model, batches, gauge)
     except ModelError:  # no floating-point output
         return False
 

@@ -18,7 +18,7 @@ from effwidgets.errors import EffError, TransformError
 from effwidgets.profiling.calls import Call
 from effwidgets.records import Knob, Plan, Profile, Site, Step, settings
 from effwidgets.search.selection.knapsack import Menu, frontier
-from effwidgets.search.sensitivity.gauge import Gauge, answer_of
+from effwidgets.search.sensitivity.gauge import Gauge, Gauged, answer_of
 from effwidgets.search.sensitivity.parts import Parts, parts_of
 from effwidgets.transforms.apply import apply
 from effwidgets.transforms.base import TRANSFORMS
@@ -57,6 +57,7 @@ class Trials:
     profile: Profile
     calibration: Calibration | None
     check: Callable[[], None]
+    gauge: Gauged = "auto"
     done: int = 0
     _known: tuple[Parts, Gauge] | None = None
 
@@ -71,7 +72,7 @@ class Trials:
         if self._known is None:
             parts = parts_of(self.model, self.call, self.calibration, samples=_SAMPLES, share=0.25)
             dense = stand_in(self.model)
-            self._known = parts, Gauge([answer_of(answer(dense, call)) for call in parts.held])
+            self._known = parts, Gauge([answer_of(answer(dense, call)) for call in parts.held], self.gauge)
         parts, gauge = self._known
         self.done += 1
         made = apply(self.model, plan, self.call, calibration=parts.fit, check=self.check, known=self.profile)

@@ -29,6 +29,7 @@ from effwidgets.search.sensitivity.options import SensitivityOptions
 if TYPE_CHECKING:
     from effwidgets.search.clocks.pieces import Pieces
     from effwidgets.search.engine.options import Evaluate
+    from effwidgets.search.sensitivity.gauge import Gauged
     from effwidgets.transforms.calibration import Calibration
 
 __all__ = ["FAMILIES", "Seeds", "seeds", "shares_for"]
@@ -98,6 +99,7 @@ def seeds(  # noqa: PLR0913  all but two have a default
     most: int = 24,
     evaluate: Evaluate | None = None,
     pieces: Pieces | None = None,
+    gauge: Gauged = "auto",
 ) -> Seeds:
     """Return at most ``most`` plans to begin with, and the options of the space around them.
 
@@ -116,6 +118,7 @@ def seeds(  # noqa: PLR0913  all but two have a default
         check: called between steps; it may raise `Cancelled`.
         most: how many plans at most.
         evaluate: scores a model; where it is given, each setting is scored too (`Option.score`).
+        gauge: how outputs are compared with the model's.
         pieces: times pieces; with "latency_s" among the goals plans are laid for the time too.
 
     Example:
@@ -128,13 +131,13 @@ def seeds(  # noqa: PLR0913  all but two have a default
     go_on = check or _never
     profile = profile_model(model, call, options=ProfileOptions(second_opinion=True))
     shares = shares_for(profile)
-    how = SensitivityOptions(families=FAMILIES, shares=shares, calibration=calibration, evaluate=evaluate)
+    how = SensitivityOptions(families=FAMILIES, shares=shares, calibration=calibration, evaluate=evaluate, gauge=gauge)
     options = sensitivity(model, call, options=how, check=check).options
     timed = pieces is not None and LATENCY in goals
     if pieces is not None and timed:
         options = with_latency(options, pieces)
     counted = next((goal for goal in goals if goal in ("macs", "params", "param_bytes")), "macs")
-    bench = Trials(model=model, call=call, profile=profile, calibration=calibration, check=go_on)
+    bench = Trials(model=model, call=call, profile=profile, calibration=calibration, check=go_on, gauge=gauge)
     cut, thin = list(_cut(profile, counted, go_on)), list(_thin(bench, counted))
     first = goals[:1] == (LATENCY,)
     rows = [] if first else [list(_factored(profile, counted, go_on))]

@@ -5,20 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
 from effwidgets.errors import ModelError
 from effwidgets.profiling.calls import tensors_in
-from effwidgets.search.sensitivity.options import Gauged
 from effwidgets.transforms.trial import relative_error
 
-__all__ = ["Answer", "Gauge", "answer_of"]
+__all__ = ["Answer", "Gauge", "Gauged", "answer_of"]
+
+Gauged: TypeAlias = Literal["auto", "kl", "squares"]
+"""How outputs are compared, see `Gauge`."""
 
 _CLEAR = 1e-6  # where all answers are this sure, the classes say nothing more
 _WHOLE = 1e-3
+_SAME, _ENOUGH = 0.98, 32  # one column is largest in so large a share of at least so many rows: no classes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -27,6 +30,7 @@ class Answer:
 
     floats: tuple[Tensor, ...]
     classes: Tensor | None
+    named: bool = False  # called "logits"
 
 
 def answer_of(outputs: object) -> Answer:
@@ -38,9 +42,10 @@ def answer_of(outputs: object) -> Answer:
     floats = tuple(tensor.detach() for tensor in tensors_in(outputs) if tensor.is_floating_point())
     named = outputs.get("logits") if isinstance(outputs, Mapping) else getattr(outputs, "logits", None)
     known = named.detach() if isinstance(named, Tensor) and named.is_floating_point() and named.dim() > 1 else None
+    called = known is not None
     if known is None and len(floats) == 1 and floats[0].dim() == 2:
         known = floats[0]
-    return Answer(floats=floats, classes=known if known is not None and known.shape[-1] > 1 else None)
+    return Answer(floats=floats, classes=known if known is not None and known.shape[-1] > 1 else None, named=called)
 
 
 class Gauge:
@@ -52,8 +57,12 @@ class Gauge:
     and add up to 1. "squares" is the squared norm of the change over the squared norm of the outputs, all together.
 
     "auto" takes "kl" where all answers look like scores of classes (see `answer_of`), and the model is not so sure of
-    every single one that probabilities say nothing. Several numbers that are no classes look the same: ask for
-    "squares" there, since a softmax does not see what all of them have in common.
+    every single one that probabilities say nothing. Several numbers that are no classes look the same, and a softmax
+    sees only how they differ among each other. So where they are neither called "logits" nor probabilities, the model
+    must be mostly sure, as a trained classifier is: the largest probability is nearer to 1 than to 1 / classes on
+    average, and it is not always the same column that has it. Three colours of unit variance reach 0.6 of the 0.67 that
+    three classes need. Numbers in large units of which now one, now another is largest are still taken for scores: ask
+    for "squares" there, and for "kl" where classes are not told apart yet.
 
     Args:
         answers: of the model, one for each call.
@@ -75,9 +84,8 @@ class Gauge:
         self._given = alike and all(map(_distributed, rows))
         if alike and kind != "squares":
             self._logs = [self._log(tensor) for tensor in rows]
-        sure = all(float((1 - log.exp().amax(-1)).mean()) < _CLEAR for log in self._logs)
         self.kind: Literal["kl", "squares"] = "squares" if kind == "squares" or not alike else "kl"
-        if kind == "auto" and sure:
+        if kind == "auto" and self._logs and not self._tells(all(answer.named for answer in answers)):
             self.kind = "squares"
 
     def of(self, answers: Sequence[Answer]) -> tuple[float | None, float | None]:
@@ -97,6 +105,17 @@ class Gauge:
         if self.kind == "squares":
             return (None if error is None else error**2), error
         return self._kl([answer.classes for answer in answers]), error
+
+    def _tells(self, named: bool) -> bool:  # noqa: FBT001  our own
+        # Whether probabilities are what these answers are about.
+        rows = torch.cat([log.exp().flatten(0, -2) for log in self._logs])
+        largest, places = rows.nan_to_num().max(-1)
+        if bool((1 - largest < _CLEAR).all()):
+            return False
+        if named or self._given:
+            return True
+        often = float(places.bincount().max()) / len(places)
+        return float(largest.mean()) >= (1 + 1 / rows.shape[-1]) / 2 and (often < _SAME or len(places) < _ENOUGH)
 
     def _kl(self, tensors: Sequence[Tensor | None]) -> float:
         total, count = 0.0, 0

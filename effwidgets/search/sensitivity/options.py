@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from effwidgets.errors import InputError, UnknownNameError
 from effwidgets.records import Sensitivity, SensitivityProgress
+from effwidgets.search.sensitivity.gauge import Gauged
 
 if TYPE_CHECKING:
     from effwidgets.search.engine.options import Evaluate
 
-__all__ = ["Better", "Gauged", "SensitivityOptions"]
+__all__ = ["Better", "SensitivityOptions"]
 
 Better: TypeAlias = Literal["higher", "lower"]
-Gauged: TypeAlias = Literal["auto", "kl", "squares"]
 
 _MOST_LEVELS = 50
 

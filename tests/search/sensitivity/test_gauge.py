@@ -26,7 +26,7 @@ def test_the_divergence_of_two_classes_is_the_sum_written_out():
 def test_it_is_the_mean_over_all_rows_of_all_calls():
     p, q = torch.tensor([[math.log(3.0), 0.0]]), torch.tensor([[0.0, 0.0]])
     one, _ = gauge(p).of([answer_of(q)])
-    several = Gauge([answer_of(p.repeat(3, 1)), answer_of(q)])
+    several = Gauge([answer_of(p.repeat(3, 1)), answer_of(q)], "kl")
     found, _ = several.of([answer_of(torch.cat([q, q, p])), answer_of(q)])
     assert found == pytest.approx(2 * one / 4, rel=1e-6)
 
@@ -39,7 +39,7 @@ def test_equal_outputs_diverge_by_exactly_nothing():
 
 def test_a_constant_on_all_scores_changes_no_probability_but_the_outputs():
     outputs = torch.randn(7, 5, generator=torch.Generator().manual_seed(0))
-    found, error = gauge(outputs).of([answer_of(outputs + 3)])
+    found, error = gauge(outputs, "kl").of([answer_of(outputs + 3)])
     assert found == pytest.approx(0, abs=1e-9)
     assert error > 0.5
     assert gauge(outputs, "squares").of([answer_of(outputs + 3)])[0] == pytest.approx(error**2)
@@ -68,6 +68,23 @@ def test_outputs_that_are_probabilities_already_are_taken_as_they_are():
     assert found == pytest.approx(0.75 * math.log(1.5) + 0.25 * math.log(0.5), rel=1e-6)
 
 
+def trained(rows, classes, sure):
+    """Scores of a classifier that gives the class it decides for ``sure`` nats more than the others, about."""
+    drawn = torch.Generator().manual_seed(0)
+    noise = torch.randn(rows, classes, generator=drawn)
+    return noise + sure * torch.nn.functional.one_hot(torch.arange(rows) % classes, classes)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10, 1000])
+def test_a_classifier_that_is_mostly_sure_is_told_from_a_regression_of_as_many_numbers(classes):
+    numbers = torch.randn(500, classes, generator=torch.Generator().manual_seed(1))
+    assert gauge(numbers).kind == "squares"  # unit variance, as targets are scaled for training
+    assert gauge(numbers + 20 * torch.arange(classes)).kind == "squares"  # the corners of boxes: one is always largest
+    assert gauge(trained(500, classes, sure=3 + math.log(classes))).kind == "kl"
+    assert Gauge([answer_of({"logits": numbers})]).kind == "kl"
+    assert gauge(numbers.softmax(1)).kind == "kl"
+
+
 def test_numbers_so_large_that_a_softmax_is_blind_are_compared_by_squares():
     prices = torch.tensor([[1e5, 3e5], [2e5, 1e5]])
     assert gauge(prices).kind == "squares"
@@ -86,8 +103,8 @@ def test_numbers_that_are_none_and_other_shapes_raise(kind):
 def test_classes_that_are_masked_out_for_good_do_not_count():
     p = torch.tensor([[1.0, 2.0, -math.inf]])
     q = torch.tensor([[2.0, 1.0, -math.inf]])
-    found, _ = gauge(p).of([answer_of(q)])
-    alone, _ = gauge(p[:, :2]).of([answer_of(q[:, :2])])
+    found, _ = gauge(p, "kl").of([answer_of(q)])
+    alone, _ = gauge(p[:, :2], "kl").of([answer_of(q[:, :2])])
     assert found == pytest.approx(alone, rel=1e-9)
 
 

@@ -62,7 +62,7 @@ def test_each_divergence_is_that_of_the_plan_applied_and_so_is_their_order(model
 
 
 def test_it_holds_with_convolutions_batch_norm_and_residuals(convolutional, pictures):
-    options = SensitivityOptions(calibration=pictures, samples=96, shares=(0.5,))
+    options = SensitivityOptions(calibration=pictures, samples=96, shares=(0.5,), gauge="kl")
     found = sensitivity(convolutional, pictures[:2], options=options)
     truth = by_hand(convolutional, found, pictures[:72], pictures[72:])
     assert {point.step.transform for point in found.points} >= {"channel_prune", "spatial_svd"}

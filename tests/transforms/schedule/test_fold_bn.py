@@ -1,4 +1,7 @@
-"""Batch norms folded into the layers before them: by hand, for every kind of layer, and what is left alone and why."""
+"""Batch norms folded into the layers next to them: by hand, for every kind of layer, and what is left alone and why.
+
+Those folded into the layer behind them stand in ``test_fold_values``, ``test_fold_neighbours`` and ``test_fold_kept``.
+"""
 
 import copy
 
@@ -130,7 +133,7 @@ class Rows(nn.Module):
 
 
 BEHIND = {
-    "a sum": (nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 3, 1)), "0", "not what one layer returned"),
+    "nothing": (nn.Sequential(nn.BatchNorm2d(3), nn.ReLU()), "0", "not what one layer returned"),
     "an activation": (nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU(), nn.BatchNorm2d(3)), "2", "ReLU 1; a convolution"),
     "no statistics": (
         nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3, track_running_stats=False)),
