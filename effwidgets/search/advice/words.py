@@ -40,7 +40,7 @@ def _weight(profile: Profile, step: Step) -> tuple[LayerProfile, tuple[int, ...]
 
 _PLAINLY: Final = {
     "drop_block": "Drop {where}, its input goes on as it is",
-    "fold_bn": "Fold {norm} into {layer}",
+    "fold_bn": "Fold {norm} into {taker}",
     "checkpoint": "Run {where} again in the backward",
     "int8": "Keep {where} in int8, {mode}",
     "bf16": "Compute {where} in bfloat16",
@@ -70,7 +70,7 @@ def headline(profile: Profile, step: Step) -> str:
             return f"Split {layer.kind} {into} → {out} into two, {where}, rank {_number(step, 'rank')}"
     if step.transform in _PLAINLY:
         pair = sorted(step.layers, key=lambda name: "Norm" not in profile.layer(name).kind)  # they stand as they run
-        ends = {"where": where, "norm": pair[0], "layer": pair[-1]}
+        ends = {"where": where, "norm": pair[0], "taker": pair[-1]}
         return _PLAINLY[step.transform].format(**ends, **dict(step.settings)).replace("_only", " only")
     values = ", ".join(f"{name} {value}" for name, value in step.settings)
     return f"{step.transform} {where}{', ' if values else ''}{values}"

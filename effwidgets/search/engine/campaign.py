@@ -228,14 +228,16 @@ class Campaign:
                 return order
 
     def _climb(self, crew: Crew, rung: Rung) -> None:
-        chosen = self._ideas.worth(rung)
-        with self._book.lock:
-            self._book.climbs = len(chosen)
-        left = iter(chosen)
+        asked: set[int] = set()
 
         def following() -> Order | None:
             order = self._next_first()  # a plan that was added meanwhile
-            return order if order is not None else next(filter(None, (self._up(known, rung) for known in left)), None)
+            while order is None and (chosen := self._ideas.worth(rung, asked)):  # what came of others counts
+                asked.add(chosen[0].number)
+                with self._book.lock:
+                    self._book.climbs = len(chosen)
+                order = self._up(chosen[0], rung)
+            return order
 
         self._sweep(crew, following)
 

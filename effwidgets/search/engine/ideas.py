@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Collection, Container
 from typing import TYPE_CHECKING, get_args
 
 from effwidgets.errors import Cancelled, EffError
@@ -156,10 +156,10 @@ class Ideas:
         done = [known for known in self._book.archive.done() if known.number not in self._timeless]
         return [known for known in done if known.cost is not None and measure_of(known, PREDICTED) is None]
 
-    def worth(self, rung: Rung) -> list[Candidate]:
-        """Return the candidates that should be taken to ``rung``, the most promising first."""
+    def worth(self, rung: Rung, asked: Collection[int]) -> list[Candidate]:
+        """Return the candidates that should be taken to ``rung`` and were not ``asked``, the most promising first."""
         with self._book.lock:
-            return worth_training(self._book, rung)
+            return worth_training(self._book, rung, asked)
 
     def time(self, check: Callable[[], None], say: Callable[[str], None], keep: Callable[[Candidate], None]) -> None:
         """Time whole models near the front, where the search is after latency; one after the other, side by side."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 
 from effwidgets.records import Candidate, Rung, Score
 from effwidgets.search.engine.book import Book, measure_of
@@ -17,11 +18,17 @@ _BRIEF = 2  # so many times as many are trained briefly as in full
 _SPARE = 4  # so many times as many are looked at as are taken
 
 
-def worth_training(book: Book, rung: Rung) -> list[Candidate]:
+def worth_training(book: Book, rung: Rung, asked: Collection[int] = ()) -> list[Candidate]:
     """Return who should be taken to ``rung``, the most useful first: what `hand_in` names of those near the fronts.
 
     At most ``finetuned`` candidates are trained in full and twice as many briefly, those of earlier runs counted in.
-    Those that keep the budgets come first into question; when none does, all do.
+    Those that keep the budgets come first into question; when none does, all do. To be asked again after each
+    training.
+
+    Args:
+        book: what the search knows.
+        rung: where to.
+        asked: numbers of those that are on their way there, or that another process takes there.
     """
     options = book.options
     most = options.finetuned * (_BRIEF if rung == "briefly tuned" else 1)
@@ -31,10 +38,9 @@ def worth_training(book: Book, rung: Rung) -> list[Candidate]:
     within = [known for known in done if all(_keeps(known, axis, limit) for axis, limit in bounds.items())]
     chosen = [known for known in within if known.number] or done
     near = near_fronts(chosen, book, _SPARE * most)
-    dense = [known for known in done if known.number == 0]
-    numbers = hand_in([*dense, *near], options.objectives, most, better=options.better)
-    left = [number for number in numbers if number not in tried]
-    return [book.archive[number] for number in left[: max(0, most - len(tried))]]
+    rest = [known for known in done if known.number in tried | {0} and known not in near]
+    numbers = hand_in([*rest, *near], options.objectives, most, better=options.better, trained=tried)
+    return [book.archive[number] for number in numbers if number not in asked]
 
 
 def near_fronts(candidates: list[Candidate], book: Book, most: int) -> list[Candidate]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,23 +20,20 @@ shares of the range. Measured after three epochs of distillation on a CNN (1.5 t
 _HOPE: Final = 1.25
 """The range of scores reaches a quarter beyond the worst that was seen: the worst too gains something by training."""
 
-
 _LEAST: Final = 1e-4
 """Shares of a cost below this are one: a ratio to nothing says nothing."""
 
 _FOR_GAPS: Final = 0.3
-"""Share of the places for the largest gaps: a guess from untrained scores is wrong about whole regions. A perceptron
-without any of its blocks looked better untrained than what costs two to six times as much, and ended worse when all
-were trained (.69 against .84 to .90). A gap is as large as the step of the front from one end to the other would be
-missed there: its width times the difference of the untrained scores, which no power makes small."""
+"""Share of the places for gaps: a guess from untrained scores is wrong about whole regions. A perceptron without any of
+its blocks looked better untrained than what costs two to six times as much, and ended worse when all were trained (.69
+against .84 to .90)."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Point:
     number: int
     shares: tuple[float, ...]
-    gain: float
-    left: float
+    gain: float  # from 0 to 1, the dense model's: what is known of a trained one, a guess for the others
 
 
 def hand_in(
@@ -46,21 +42,26 @@ def hand_in(
     most: int = 10,
     *,
     better: Better = "higher",
+    trained: Collection[int] = (),
 ) -> tuple[int, ...]:
-    """Return the numbers of at most ``most`` candidates that are worth training, the most useful first.
+    """Return the numbers of the candidates that are worth training, the most useful first.
 
     Those are not the front of today's scores: training lifts small models most, and models of one size end close to
     each other. So the score after training is guessed from the one before it, and those are taken that together
     dominate most of the plane of cost and guessed score, over all axes alike. That spreads them by cost, densely where
-    the front will be steep. Of ten places three do not trust the guess: they go to the largest gaps that are left along
-    the first cost, as wide as the untrained scores at their ends are apart, each to the best of the candidates inside.
+    the front will be steep. Of ten places three do not trust the guess: they go where the step of the front from one
+    neighbour to the next leaves most room along the first cost.
+
+    Ask again after each training: what came of it takes the place of the guess.
 
     Args:
         candidates: what there is; only those that were scored are looked at. The dense model, number 0, sets the scale
             of the costs and is never among the answers.
         axes: the costs of interest; a candidate that was not measured on one counts on the others.
-        most: how many at most.
+        most: how many are trained at most, those that were included.
         better: in which direction the main score improves.
+        trained: the numbers of those that were trained, also in vain; their scores are what came of it. They are not
+            among the answers.
 
     Example:
         >>> from effwidgets import Candidate, Cost, Memory, Plan, Score
@@ -76,37 +77,39 @@ def hand_in(
     """
     done = [one for one in candidates if one.state == "done" and one.score() is not None]
     dense = next((one for one in done if one.number == 0), None)
-    points = _points(done, dense, axes, better)
-    chosen: list[_Point] = []
+    points = _points(done, dense, axes, better, trained)
+    fixed = [point for point in points if point.number in trained]
+    chosen = list(fixed)
     trusting = most - int(_FOR_GAPS * most)
-    while len(chosen) < trusting and len(chosen) < len(points):
+    while len(chosen) < min(trusting, len(points)):
         left = [point for point in points if point not in chosen]
         best = max(left, key=lambda point: (_worth([*chosen, point], len(axes)), point.gain, -point.number))
         chosen.append(best)
-    chosen = _exchanged(chosen, points, len(axes))
-    while len(chosen) < most and len(chosen) < len(points):
-        chosen.append(_between(chosen, [point for point in points if point not in chosen]))
-    return tuple(point.number for point in chosen)
+    chosen = _exchanged(chosen, points, len(axes), len(fixed))
+    while len(chosen) < min(most, len(points)):
+        left = [point for point in points if point not in chosen]
+        chosen.append(max(left, key=lambda point: (_room(point, chosen), point.gain, -point.number)))
+    return tuple(point.number for point in chosen[len(fixed) :])
 
 
-def _between(chosen: Sequence[_Point], left: Sequence[_Point]) -> _Point:
-    # The best in the middle half (by ratio) of the largest gap that holds any; the last ends at the dense model.
-    ends = {max(point.shares[0], _LEAST): point.left for point in sorted(chosen, key=lambda point: point.left)[::-1]}
-    ordered = sorted({**{cost: left for cost, left in ends.items() if cost < 1}, 1.0: 0.0}.items())
-    gaps = sorted(itertools.pairwise(ordered), key=lambda gap: _size(*gap), reverse=True)
-    for (low, _), (high, _) in gaps:
-        edge = (high / low) ** 0.25
-        inside = [point for point in left if low * edge <= point.shares[0] <= high / edge]
-        if inside:
-            return max(inside, key=lambda point: (point.gain, -point.number))
-    return max(left, key=lambda point: (_worth([*chosen, point], len(point.shares)), point.gain, -point.number))
+def _room(point: _Point, chosen: Sequence[_Point]) -> float:
+    # The area that the point adds where it comes out as guessed, or on the line between its neighbours on the front,
+    # over the logarithm of the cost, where that is better: fronts bend upwards of that line.
+    cost = max(point.shares[0], _LEAST)
+    known = [(max(one.shares[0], _LEAST), one.gain) for one in chosen if one.shares[0] < 1]
+    base, low = max(((gain, below) for below, gain in known if below <= cost), default=(0.0, None))
+    end, top = min(
+        ((above, gain) for above, gain in [*known, (1.0, 1.0)] if above > cost and gain > base), default=(cost, base)
+    )
+    along = base
+    if low is not None and low < cost < end:
+        along += (top - base) * math.log(cost / low) / math.log(end / low)
+    return round((min(top, max(point.gain, along)) - base) * (end - cost), 12)
 
 
-def _size(low: tuple[float, float], high: tuple[float, float]) -> float:
-    return (high[0] - low[0]) * max(0.0, low[1] - high[1])
-
-
-def _points(done: Sequence[Candidate], dense: Candidate | None, axes: Sequence[str], better: Better) -> list[_Point]:
+def _points(
+    done: Sequence[Candidate], dense: Candidate | None, axes: Sequence[str], better: Better, trained: Collection[int]
+) -> list[_Point]:
     sign = 1.0 if better == "higher" else -1.0
     scores = {one.number: sign * (one.score() or 0.0) for one in done}
     top = scores[0] if dense is not None else max(scores.values(), default=0.0)
@@ -122,7 +125,7 @@ def _points(done: Sequence[Candidate], dense: Candidate | None, axes: Sequence[s
         lost = min(max((top - scores[one.number]) / span, 0.0), 1.0) if span > 0 else 0.0
         shares = tuple(_share(place_on(axis, one), wholes[axis]) for axis in axes)
         if min(shares, default=1.0) < 1:
-            found.append(_Point(one.number, shares, 1 - lost**_RECOVERY, lost))
+            found.append(_Point(one.number, shares, 1 - lost ** (1.0 if one.number in trained else _RECOVERY)))
     return found
 
 
@@ -143,13 +146,13 @@ def _worth(chosen: Sequence[_Point], axes: int) -> float:
     return round(total, 12)  # what is equal but for the order of the sum is equal
 
 
-def _exchanged(chosen: list[_Point], points: Sequence[_Point], axes: int) -> list[_Point]:
+def _exchanged(chosen: list[_Point], points: Sequence[_Point], axes: int, fixed: int) -> list[_Point]:
     # What was taken first may be worth less beside the last: each gives way where another does better.
     for _ in range(len(chosen)):
         before = _worth(chosen, axes)
         held = [
             ([*chosen[:place], point, *chosen[place + 1 :]], place)
-            for place in range(len(chosen))
+            for place in range(fixed, len(chosen))
             for point in points
             if point not in chosen
         ]

@@ -101,9 +101,10 @@ class FoldBatchNorm:
         first, last = (profile.layer(name) for name in self._targets(step))
         ahead = first.kind in NORM_NAMES
         norm, layer = (first, last) if ahead else (last, first)
-        reason = norm_obstacle(norm) or (obstacle_ahead if ahead else obstacle_back)(profile, norm, layer)
-        if reason is None and (after if ahead else before)(profile, norm) != layer:
-            reason = f"{last.name} does not take what {first.name} returns"
+        beside = (after if ahead else before)(profile, norm)
+        apart = None if beside == layer else f"{last.name} does not take what {first.name} returns"
+        reason = norm_obstacle(norm) or (apart if beside else None)
+        reason = reason or (obstacle_ahead if ahead else obstacle_back)(profile, norm, layer) or apart
         if reason:
             raise TransformError(f"{step}: {reason}.")
         return _foreseen_ahead(profile, norm, layer) if ahead else _foreseen_back(profile, norm, layer)

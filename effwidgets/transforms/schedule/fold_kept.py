@@ -90,7 +90,7 @@ def _graded(profile: Profile, layer: LayerProfile) -> bool | None:
         return made.pop() if len(made) == 1 else None
     if maker is not None:
         return _graded(profile, maker)
-    given = layer.inputs[0] in profile.inputs and not _counted(profile, layer)
+    given = prod(layer.inputs[0]) in map(prod, profile.inputs) and not _counted(profile, layer)  # one of the model's
     return False if given else None
 
 

@@ -115,9 +115,7 @@ def test_the_norms_output_is_kept_no_more_and_its_input_is_kept_by_the_layer():
 
 def test_behind_the_models_input_no_gradient_of_it_is_computed_any_more():
     build, shape = MODELS["of the model's input"]
-    change = FOLD_BN.estimate(
-        profile(build().eval(), torch.ones(shape)), Step(transform="fold_bn", layers=("0", "1"))
-    )
+    change = FOLD_BN.estimate(profile(build().eval(), torch.ones(shape)), Step(transform="fold_bn", layers=("0", "1")))
     assert change.backward_macs == -7 * 5 * 4
     assert change.saved_bytes == -7 * 5 * 4
 

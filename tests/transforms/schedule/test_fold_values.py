@@ -2,7 +2,6 @@
 
 import copy
 
-import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -71,7 +70,7 @@ def test_one_number_by_hand():
     assert type(model[0]) is nn.BatchNorm1d
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     into=st.integers(1, 6),
     out=st.integers(1, 6),
@@ -89,7 +88,7 @@ def test_any_linear_layer_answers_as_behind_the_norm(into, out, batch, bias, aff
     torch.testing.assert_close(folded(model, x).model(x), right, rtol=1e-11, atol=1e-11)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     dims=st.integers(1, 3),
     groups=st.integers(1, 3),
