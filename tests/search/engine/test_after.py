@@ -100,6 +100,46 @@ def test_what_is_applied_and_what_is_loaded_scores_as_shown(
     assert likelihood(getattr(loaded, "model", loaded)) == candidate.score()
 
 
+class NormFirst(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem, self.norm, self.wide = nn.Linear(192, 24), nn.BatchNorm1d(24), nn.Linear(24, 24)
+        self.fc = nn.Linear(24, 10)
+
+    def forward(self, x):
+        x = self.stem(x.flatten(1))
+        return self.fc(x + torch.relu(self.wide(self.norm(x))))
+
+
+def test_a_norm_that_goes_into_the_layer_behind_it_is_trained_first_too(images, likelihood, tmp_path):
+    torch.manual_seed(0)
+    seen = {}
+
+    def train(candidate, teacher):
+        seen["norm"] = type(candidate.norm)
+        candidate.train()
+        optimizer = torch.optim.SGD(candidate.parameters(), lr=0.05)
+        for _ in range(5):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(candidate(images), label(images)).backward()
+            optimizer.step()
+        seen["outputs"] = candidate.eval()(images).detach()
+
+    fold = Step(transform="fold_bn", layers=("norm", "wide"))
+    plan = Plan(steps=(*low_rank("fc", 6), fold))
+    study = searched(NormFirst().eval(), images, likelihood, train, plan, store=tmp_path / "study")
+    candidate, made = study.candidates()[1], study.apply(1)
+    assert candidate.rung == "fine-tuned"
+    assert seen["norm"] is nn.BatchNorm1d
+    assert type(made.model.norm) is nn.Identity
+    with torch.no_grad():  # exact but for rounding in float32, on outputs of the order of one
+        torch.testing.assert_close(made.model(images), seen["outputs"], rtol=1e-4, atol=1e-5)
+    assert candidate.cost == made.profile.cost
+    study.save(1, tmp_path / "saved")
+    loaded = load(tmp_path / "saved", NormFirst)
+    assert likelihood(getattr(loaded, "model", loaded).eval()) == candidate.score()
+
+
 def test_what_no_gradient_passes_is_trained_before(convolutional, images, likelihood, train):
     # A dynamic int8 layer has no weight that can be trained: behind the training it is that of the trained one.
     study = searched(convolutional, images, likelihood, train, Plan(steps=(CUT, WHOLE)))

@@ -83,6 +83,30 @@ def test_two_costs_both_have_their_say():
     assert set(hand_in(rows, ("macs", "latency_s"), most=2)) == {1, 2}
 
 
+def guessed(lost):
+    return 1 - max(lost**1.7, 0.4 * lost)
+
+
+def test_what_was_trained_is_taken_as_it_came_out_and_leaves_the_others_their_places():
+    macs = [10, 20, 40, 80, 500]
+    untrained = curve([0.5, 0.6, 0.7, 0.8, 0.95], macs)
+    first = hand_in(untrained, most=3)
+    assert len(first) == 3
+    rows = curve([0.5, 0.6, 0.95, 0.8, 0.95], macs)  # the third came out as good as the last
+    again = hand_in(rows, most=3, trained=(3,))
+    assert len(again) == 2
+    assert not {3, 4} & set(again)  # the fourth is dearer and can at best be as good as its guess
+    assert hand_in(rows, most=1, trained=(3,)) == ()
+
+
+def test_where_training_came_to_nothing_the_step_there_stays_worth_a_place():
+    # The second is as good untrained as the others promise to become, and no better when it was trained.
+    macs = [4, 21, 18, 37, 400]
+    rows = curve([0.70, 0.72, 0.45, 0.93, 0.98], macs)
+    assert hand_in(rows, most=5, trained=(1, 2, 4, 5)) == (3,)
+    assert hand_in([*rows, candidate(6, 900, 0.981)], most=5, trained=(1, 2, 4, 5)) == (3,)
+
+
 @pytest.mark.parametrize("most", [1, 2, 3])
 def test_the_choice_is_nearly_the_best_of_all_choices(most):
     @settings(max_examples=40, deadline=None)
@@ -91,7 +115,7 @@ def test_the_choice_is_nearly_the_best_of_all_choices(most):
         found = curve([score / 100 for _, score in rows], [10 * cost for cost, _ in rows])
         worst = min(score for _, score in rows) / 100
         gains = {
-            1 + k: (cost / 100, 1 - ((1 - score / 100) / (1.25 * (1 - worst))) ** 1.7 if worst < 1 else 1.0)
+            1 + k: (cost / 100, guessed((1 - score / 100) / (1.25 * (1 - worst))) if worst < 1 else 1.0)
             for k, (cost, score) in enumerate(rows)
         }
 
