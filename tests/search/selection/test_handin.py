@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from effwidgets.records import Candidate, Cost, Memory, Plan, Score
+from effwidgets.records import Candidate, Climb, Cost, Memory, Plan, Score, Step
 from effwidgets.search.selection.handin import hand_in
 
 MEMORY = Memory(param_bytes=1, inference_peak_bytes=1, inference_peak_at="", saved_bytes=1)
@@ -105,6 +106,18 @@ def test_where_training_came_to_nothing_the_step_there_stays_worth_a_place():
     rows = curve([0.70, 0.72, 0.45, 0.93, 0.98], macs)
     assert hand_in(rows, most=5, trained=(1, 2, 4, 5)) == (3,)
     assert hand_in([*rows, candidate(6, 900, 0.981)], most=5, trained=(1, 2, 4, 5)) == (3,)
+
+
+@pytest.mark.parametrize(("in_vain", "next_one"), [("low_rank", 3), ("channel_prune", 2)])
+def test_what_stayed_as_it_was_lowers_the_hopes_in_its_own_kind(in_vain, next_one):
+    rows = curve([0.4, 0.56, 0.56, 0.9], [20, 21, 22, 600])  # 2 and 3 score alike and cost nearly the same
+    for number, name in ((1, in_vain), (2, "low_rank"), (3, "channel_prune")):
+        plan = Plan(steps=(Step(transform=name, layers=("fc",), settings=(("rank", number),)),))
+        rows[number] = dataclasses.replace(rows[number], plan=plan)
+    rows[1] = dataclasses.replace(rows[1], climbed=(Climb(rung="fine-tuned", scores=rows[1].scores),))
+    risen = (Climb(rung="repaired", scores=rows[4].scores),)
+    rows[4] = dataclasses.replace(rows[4], climbed=risen, scores=(Score(metric="accuracy", value=0.97),))
+    assert hand_in(rows, most=3, trained=(1, 4)) == (next_one,)
 
 
 @pytest.mark.parametrize("most", [1, 2, 3])
