@@ -8,6 +8,7 @@ from effwidgets.errors import InputError, UnknownNameError
 from effwidgets.metrics.base import METRICS
 from effwidgets.metrics.cost import amount
 from effwidgets.records import Profile
+from effwidgets.search.fronts.axes import SHORT
 from effwidgets.transforms.base import Transform
 
 __all__ = ["ADDED", "GOALS", "LATENCY", "SENT", "amount_now", "as_goal", "merit", "serves"]
@@ -34,13 +35,7 @@ file, under their codes where a format has some, ``latency_s`` is measured on th
 ADDED: Final = ("macs", "params", "param_bytes", "saved_bytes")
 """Costs whose change is arithmetic."""
 
-_ALIASES: Final = {
-    "bytes": "param_bytes",
-    "peak_bytes": "inference_peak_bytes",
-    "training_bytes": "saved_bytes",
-    "download": SENT,
-    "latency": LATENCY,
-}
+_ALIASES: Final = {**SHORT, "training_bytes": "saved_bytes", "download": SENT}
 
 _DOUBT: Final = 0.02
 _TRAINING: Final = frozenset({"saved_bytes", "training_peak_bytes"})

@@ -35,6 +35,7 @@ class Book:
         limits: the budgets.
         waiting: plans to try next, each with who thought of it.
         laid: whether all seeds are known.
+        exhausted: whether no sampler thinks of more.
         stage: where the run stands.
         message: what goes on.
         climbs: how many candidates wait to be trained, and how long that takes together, in seconds.
@@ -52,6 +53,7 @@ class Book:
         self.archive = Archive(options.better, options.box, tuple(axes))
         self.waiting: deque[tuple[Plan, str]] = deque()
         self.laid = False
+        self.exhausted = options.sampler == "ladder"
         self.stage: Stage = "idle"
         self.message = ""
         self.climbs = 0
@@ -101,7 +103,8 @@ class Book:
         if not self.laid:
             return 0
         known = {plan for plan, _ in self.waiting if plan not in self.archive}
-        return 1 + max(self.tried + len(known), self.options.trials or 0)
+        more = 0 if self.exhausted else self.options.trials or 0
+        return 1 + max(self.tried + len(known), more)
 
     def seconds_left(self) -> float | None:
         """Estimate from the mean of the compressed candidates so far; None before the first, and when not running."""

@@ -63,7 +63,6 @@ class Ideas:
         self._found: Seeds | None = None
         self._proposer: Proposer | None = None
         self._revision = 0
-        self._exhausted = False
         self._pieces: Pieces | None = None
         self._timeless: set[int] = set()
         self._check: Callable[[], None] = lambda: None
@@ -108,7 +107,7 @@ class Ideas:
     def propose(self, check: Callable[[], None]) -> tuple[Plan, str] | None:
         """Return a plan that was not tried, and who thought of it; None when the search has what was asked for."""
         options = self._book.options
-        if options.trials is None or options.sampler == "ladder" or self._exhausted:
+        if options.trials is None or self._book.exhausted:
             return None
         if self._book.tried >= options.trials:
             return None
@@ -118,7 +117,7 @@ class Ideas:
             self._revision = self._book.revision
             proposer.fill(self._book.results())
         plan = proposer.ask()
-        self._exhausted = plan is None
+        self._book.exhausted = plan is None
         return None if plan is None else (plan, proposer.who)
 
     def tell(self, candidate: Candidate) -> None:

@@ -14,14 +14,13 @@ from effwidgets.metrics.cost import amount
 from effwidgets.profiling.calls import Call
 from effwidgets.records import Option, Plan, Profile, Step
 from effwidgets.search.clocks.pieces import Pieces
-from effwidgets.search.fronts.axes import AXES, LATENCY, known_costs
+from effwidgets.search.fronts.axes import AXES, LATENCY, SHORT, full_name, known_costs
 from effwidgets.search.selection.budget import limit_of
 from effwidgets.transforms.apply import LEFT_OUT, hypothetical
 from effwidgets.transforms.foresee import foresee
 
 __all__ = ["Scales", "axis_named", "with_latency"]
 
-_SHORT: Final = {"bytes": "param_bytes", "peak_bytes": "inference_peak_bytes", "latency": LATENCY}
 _SUMS: Final = frozenset({"macs", "params", "param_bytes"})
 _LEAST: Final = 0.01  # of the time: what pieces say they save together can be more than there is
 
@@ -35,9 +34,9 @@ def axis_named(name: str) -> str:
     >>> axis_named("bytes")
     'param_bytes'
     """
-    full = _SHORT.get(name, name)
+    full = full_name(name)
     if full not in (*known_costs(), LATENCY, "saved_bytes"):
-        raise UnknownNameError("cost", name, (*known_costs(), *_SHORT))
+        raise UnknownNameError("cost", name, (*known_costs(), *SHORT))
     return full
 
 

@@ -48,6 +48,8 @@ class Journal:
         Raises:
             InputError: it cannot be written.
         """
+        if not self.path.parent.is_dir():
+            raise InputError(f"{self.path} could not be written: there is no folder {self.path.parent}. Make it first.")
         known = self.earlier
         sites = {row.site for row in head.rows}
         if known is not None:

@@ -102,7 +102,14 @@ class AddressStore:
             together=contextlib.nullcontext,
             dead=self._life.is_dead,
         )
-        self._life.begin()
+        try:
+            self._life.begin()
+        except Exception as error:
+            self.close()
+            raise StoreError(
+                f"{self._where} could not be written: {type(error).__name__}: {error}. Look at the rights there; "
+                "nothing was changed."
+            ) from error
         self._ledger = Ledger(place, header, self._owner)
         return self._ledger.candidates()
 

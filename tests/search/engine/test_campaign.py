@@ -123,6 +123,14 @@ def test_a_sampler_that_was_named_has_its_turn_however_few_the_trials(model, x, 
     assert [known.source for known in study.candidates()] == ["dense", *["ladder"] * 3, *[sampler] * 2]
 
 
+def test_a_space_that_is_tried_out_ends_the_search_and_the_count(x):
+    tiny = nn.Sequential(nn.Linear(x.shape[1], 4), nn.ReLU(), nn.Linear(4, 2)).eval()
+    few = SearchOptions(trials=500, sampler="random", calibration=x[:32])
+    study = explore(tiny, x, evaluate=lambda candidate: 0.5, options=few).run()
+    state = study.snapshot()
+    assert state.planned == len(state.candidates) < 500
+
+
 def test_a_plan_of_ones_own_is_tried_next_and_once(model, x, accuracy):
     mine = low_rank("2", 3)
     study = explore(model, x, evaluate=accuracy, options=options())

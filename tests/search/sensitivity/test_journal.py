@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from effwidgets.errors import InputError, SearchError
+from effwidgets.records import Cost, Sensitivity
 from effwidgets.search.sensitivity import journal
 from effwidgets.search.sensitivity.journal import Journal, read_sensitivity
 from effwidgets.search.sensitivity.measure import sensitivity
@@ -164,5 +165,7 @@ def test_other_places_and_settings_join_those_that_the_file_has(model, x, option
 
 def test_a_journal_of_no_file_yet_holds_nothing(tmp_path):
     assert Journal(tmp_path / "new.jsonl").earlier is None
+    with pytest.raises(InputError, match="there is no folder"):
+        Journal(tmp_path / "nowhere" / "new.jsonl").begin(Sensitivity(model="Net", cost=Cost(), divergence="kl"))
     (tmp_path / "empty.jsonl").write_text("")
     assert Journal(tmp_path / "empty.jsonl").earlier is None
