@@ -60,7 +60,9 @@ def ours(arena: Arena, axis: Axis) -> list[tuple[str, nn.Module, nn.Module]]:
         warnings.simplefilter("ignore")
         study = explore(arena.dense, task.inputs, evaluate=evaluate, options=options).run()
     torch.set_num_threads(threads)
-    trained = [one for one in study.candidates() if one.rung == "fine-tuned" and one.state == "done"]
+    # What came out no better is handed in as it was.
+    tried = [(one, {one.rung, *(climb.rung for climb in one.climbed)}) for one in study.candidates()]
+    trained = [one for one, rungs in tried if "fine-tuned" in rungs and one.state == "done"]
     # The dense model and what was trained are judged once more.
     spent = looked - 1 - sum(climb.rung == "repaired" for one in study.candidates() for climb in one.climbed[:1])
     spent += study._campaign._ideas.looked  # noqa: SLF001  what the search does not tell
