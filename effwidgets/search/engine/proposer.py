@@ -25,6 +25,7 @@ __all__ = ["Proposer", "Result", "Who"]
 Who = Literal["tpe", "nsga2", "random", "grid"]
 
 _DRAWS = 400  # steps aside from what a sampler repeats, half of them near it, before all plans are gone through
+_GENERATION = "NSGAIISampler:generation"
 _POPULATION = 24  # as many as there are seeds, so that they are the first parents
 
 
@@ -76,6 +77,7 @@ class Proposer:
         self._sampler = _sampler(who, seed)
         self._directions = ["minimize"] * objectives
         self._asked: dict[Plan, optuna.trial.Trial] = {}
+        self._stood_for: set[Plan] = set()  # under way under the trial of a plan that the sampler repeated
         self._grid = self._shuffled_grid() if who == "grid" else iter(())
         self._distributions = _distributions(space)
         self._study = _study(self._sampler, objectives)
@@ -84,7 +86,7 @@ class Proposer:
         """Begin anew with these results: what was known before counts no more, save what is under way."""
         self._study = _study(self._sampler, len(self._directions))
         waiting = list(self._asked)
-        self._asked = {}
+        self._asked, self._stood_for = {}, set()
         for result in results:
             self._add(result)
         for plan in waiting:
@@ -102,8 +104,13 @@ class Proposer:
         if self._is_new(plan):
             self._asked[plan] = trial
             return plan
-        self._give_up(trial)
-        return self._aside(params)
+        aside = self._aside(params)
+        if aside is None:
+            self._give_up(trial)
+        else:  # to ask for a trial of its own took as long again as to ask the sampler
+            self._asked[aside] = trial
+            self._stood_for.add(aside)
+        return aside
 
     def tell(self, result: Result) -> None:
         """Say what came of a plan, whoever thought of it."""
@@ -112,6 +119,10 @@ class Proposer:
         trial = self._asked.pop(result.plan, None)
         if trial is None:
             self._add(result)
+        elif result.plan in self._stood_for:
+            self._stood_for.discard(result.plan)
+            self._give_up(trial)
+            self._add(result, trial)
         elif not _sound(result):
             self._give_up(trial)
         else:
@@ -119,13 +130,13 @@ class Proposer:
                 trial.set_constraint(name, excess)
             self._study.tell(trial, list(result.values or ()))
 
-    def _add(self, result: Result) -> None:
+    def _add(self, result: Result, beside: optuna.trial.Trial | None = None) -> None:
         from optuna.trial import create_trial
 
         params = self._space.params(result.plan)
         if params is None or not _sound(result) or self.who == "grid":
             return
-        attributes: dict[str, object] = {"NSGAIISampler:generation": 0} if self.who == "nsga2" else {}
+        attributes: dict[str, object] = {_GENERATION: self._born(beside)} if self.who == "nsga2" else {}
         attributes |= {f"constraints:{name}": float(excess) for name, excess in result.excess.items()}
         self._study.add_trial(
             create_trial(
@@ -135,6 +146,11 @@ class Proposer:
                 system_attrs=attributes,
             )
         )
+
+    def _born(self, trial: optuna.trial.Trial | None) -> object:
+        if trial is None:
+            return 0
+        return self._study.get_trials(deepcopy=False)[trial.number].system_attrs.get(_GENERATION, 0)
 
     def _ask(self, plan: Plan) -> None:
         # The sampler is to count a plan that is under way; one that it cannot express it does not know of.
@@ -158,7 +174,6 @@ class Proposer:
                 params[name] = self._draw(name)
             plan = self._space.plan(params)
             if self._is_new(plan):
-                self._ask(plan)
                 return plan
         return next((plan for params in self._all() if self._is_new(plan := self._space.plan(params))), None)
 
