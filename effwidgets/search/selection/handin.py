@@ -111,21 +111,16 @@ def _room(point: _Point, chosen: Sequence[_Point]) -> float:
     # of the cost, where that is better.
     front = sorted((max(one.shares[0], _LEAST), one.gain) for one in chosen if one.shares[0] < 1)
     hull: list[tuple[float, float]] = []
-    for cost, gain in [*front, (1.0, 1.0)]:
-        while hull and (hull[-1][1] >= gain or (len(hull) > 1 and _below(hull[-2], hull[-1], (cost, gain)))):
-            if hull[-1][1] >= gain:
-                break
+    for one in sorted({**dict(front), 1.0: 1.0}.items()):  # of those of the same cost the best
+        if hull and hull[-1][1] >= one[1]:
+            continue
+        while len(hull) > 1 and _along([hull[-2], one], hull[-1][0]) >= hull[-1][1]:
             hull.pop()
-        else:
-            hull.append((cost, gain))
+        hull.append(one)
     cost = max(point.shares[0], _LEAST)
     hope = max(point.gain, _along(hull, cost))
     first = [_Point(0, (below,), gain) for below, gain in front]
     return round(_worth([*first, _Point(0, (cost,), hope)], 1) - _worth(first, 1), 12)
-
-
-def _below(low: tuple[float, float], one: tuple[float, float], high: tuple[float, float]) -> bool:
-    return _along([low, high], one[0]) >= one[1]
 
 
 def _along(hull: Sequence[tuple[float, float]], cost: float) -> float:

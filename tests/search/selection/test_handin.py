@@ -108,6 +108,12 @@ def test_where_training_came_to_nothing_the_step_there_stays_worth_a_place():
     assert hand_in([*rows, candidate(6, 900, 0.981)], most=5, trained=(1, 2, 4, 5)) == (3,)
 
 
+def test_those_of_one_cost_do_no_harm():
+    rows = curve([0.5, 0.7, 0.6, 0.9, 0.9, 0.8], [20, 20, 20, 500, 500, 300])
+    assert set(hand_in(rows, most=6, trained=(1, 2, 4))) == {3, 5, 6}
+    assert len(hand_in(rows, most=6)) == 6
+
+
 @pytest.mark.parametrize(("in_vain", "next_one"), [("low_rank", 3), ("channel_prune", 2)])
 def test_what_stayed_as_it_was_lowers_the_hopes_in_its_own_kind(in_vain, next_one):
     rows = curve([0.4, 0.56, 0.56, 0.9], [20, 21, 22, 600])  # 2 and 3 score alike and cost nearly the same
