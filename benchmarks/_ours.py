@@ -64,7 +64,7 @@ def ours(arena: Arena, axis: Axis) -> list[tuple[str, nn.Module, nn.Module]]:
     tried = [(one, {one.rung, *(climb.rung for climb in one.climbed)}) for one in study.candidates()]
     trained = [one for one, rungs in tried if "fine-tuned" in rungs and one.state == "done"]
     # The dense model and what was trained are judged once more.
-    spent = looked - 1 - sum(climb.rung == "repaired" for one in study.candidates() for climb in one.climbed[:1])
+    spent = looked - 1 - len(trained)
     spent += study._campaign._ideas.looked  # noqa: SLF001  what the search does not tell
     assert spent <= EVALUATIONS, f"{spent} evaluations"
     assert len(trained) <= HANDED_IN

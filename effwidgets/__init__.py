@@ -195,6 +195,8 @@ _OF_SEARCH = frozenset({"Distill", "DistillOptions", "SearchOptions", "Sensitivi
 
 
 def __getattr__(name: str) -> object:
+    if name == "search":
+        return _import_module("effwidgets.search")
     if name not in _OF_SEARCH:
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)

@@ -81,19 +81,17 @@ class ProcessCrew:
             child.kill()
 
     def _do(self, job: Job) -> Made:
-        for _ in range(self.slots):  # each process that there is may be dying, and not be known to be
-            if (made := self._try(job, last=False)) is not None:
-                return made
-        made = self._try(job, last=True)
-        assert made is not None  # noqa: S101  for the type checker
+        lost: list[bool] = []  # of processes that were gone before they began it, whether they had their kit
+        while (made := self._try(job, lost)) is None:  # each that there is may be dying, and not be known to be
+            pass
         return made
 
-    def _try(self, job: Job, *, last: bool) -> Made | None:
+    def _try(self, job: Job, lost: list[bool]) -> Made | None:
         # None where the process was gone before it began the order, of which others may have more luck.
         child = self._taken()
         kept = False
         try:
-            made = self._talk(child, job, last=last)
+            made = self._talk(child, job, lost)
             kept = made is not None and child.ready and child.alive
         finally:
             job.ring = _nobody
@@ -121,7 +119,7 @@ class ProcessCrew:
             self._children.discard(child)
         child.kill()
 
-    def _talk(self, child: Child, job: Job, *, last: bool) -> Made | None:
+    def _talk(self, child: Child, job: Job, lost: list[bool]) -> Made | None:
         order = job.order
         job.ring = lambda: child.replies.put(("ring", ""))
         if job.gate.wished:  # stopped before there was somebody to ring for
@@ -140,7 +138,9 @@ class ProcessCrew:
         if limit.over:
             child.kill()
             return _given_up(job, limit)
+        last = len(lost) >= self.slots or (not child.ready and False in lost)  # what cannot start will not learn it
         if not (child.begun or last or limit.stopped):  # it died at its ease, while it started, or after its last order
+            lost.append(child.ready)
             return None
         return self._lost(child, job, stopped=limit.stopped)
 

@@ -235,8 +235,11 @@ class Campaign:
             while order is None and (chosen := self._ideas.worth(rung, asked)):  # what came of others counts
                 asked.add(chosen[0].number)
                 with self._book.lock:
-                    self._book.climbs = len(chosen)
+                    self._book.climbs = len(chosen) + sum(map(self._stands, self._out.values()))
                 order = self._up(chosen[0], rung)
+            if order is None:
+                with self._book.lock:
+                    self._book.climbs = sum(map(self._stands, self._out.values()))
             return order
 
         self._sweep(crew, following)

@@ -107,9 +107,11 @@ class Clerk:
             bounds = self._book.bounds()
             self._store.set_budgets(tuple(Budget(axis=axis, limit=limit) for axis, limit in bounds.items()))
         for candidate in self._store.news():
+            before = self._book.archive.get(candidate.number)
             with self._book.lock:
                 self._book.archive.put(candidate)
                 if candidate.state == "cancelled":  # another process gave it up
                     self._book.waiting.append((candidate.plan, candidate.source))
-            if candidate.number and candidate.state in ("done", "failed"):
+            over = ("done", "failed")  # told once: its climbs are news too
+            if candidate.number and candidate.state in over and (before is None or before.state not in over):
                 self._ideas.tell(candidate)

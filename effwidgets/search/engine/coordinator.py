@@ -85,9 +85,9 @@ class Coordinator:
 
     def cancel(self) -> None:
         """Stop for good, at the next forwards."""
+        crew = self._crew  # before the wish: behind it may be that of a run that was started since
         self._again = False
         self._wish(self.gate.cancel, "Stops at the next forward")
-        crew = self._crew
         if crew is not None:
             crew.stop()
 
@@ -141,7 +141,10 @@ class Coordinator:
             book.stage, book.message, book.climbs = stage, message or done, 0
             again = self._again
             if again:
+                paused = self.gate.paused  # wished since
                 self._open()
+                if paused:
+                    self.gate.pause()
         return again
 
     def _search(self) -> None:

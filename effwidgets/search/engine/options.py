@@ -58,7 +58,8 @@ class SearchOptions:
             yours 1, the default, stands for as many as it has.
         trials: how many candidates are scored beside the dense model, seeds among them. None: the seeds alone.
         sampler: who proposes plans after the seeds. "auto" takes NSGA-II where a trial was seen to take less than
-            20 ms, else TPE, and has what the seeds leave of ``trials``; one that is named has half of them at least.
+            20 ms, else TPE, and has what the seeds leave of ``trials``; one that is named has half of them, rounded
+            down.
         objectives: one or two costs to save beside the main score: "macs", "params", "param_bytes",
             "inference_peak_bytes", a registered metric, or "latency_s", which is measured near the front only; "bytes",
             "peak_bytes" and "latency" are short for three of these.
@@ -69,8 +70,9 @@ class SearchOptions:
             (a ``concurrent.futures.Executor``, a Dask client, an ipyparallel client or view).
         store: where the search is kept: None for memory only, a folder, or the address of an Optuna storage. The same
             search with the same store goes on where it was.
-        guide: what ranks candidates before they are trained: "score", or "divergence", which is smoother where
-            ``evaluate`` sees a few hundred examples only.
+        guide: what ranks candidates until the first of them was trained: "score", or "divergence", which is smoother
+            where ``evaluate`` sees a few hundred examples only. From then on the scores of trained ones are what the
+            others are held against, and a divergence has no place on that scale.
         gauge: what the divergence of outputs is: "kl" of classes or "squares"; "auto" looks at the dense model's. Seeds
             are laid by it, whatever guides.
     """

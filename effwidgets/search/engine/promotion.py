@@ -40,7 +40,9 @@ def worth_training(book: Book, rung: Rung, asked: Collection[int] = ()) -> list[
     near = near_fronts(chosen, book, _SPARE * most)
     rest = [known for known in done if known.number in tried | {0} and known not in near]
     numbers = hand_in([*rest, *near], options.objectives, most, better=options.better, trained=tried)
-    return [book.archive[number] for number in numbers if number not in asked]
+    left = [number for number in numbers if number not in asked]
+    # What was learnt from one may move another aside that is on its way: its place is taken all the same.
+    return [book.archive[number] for number in left[: max(0, most - len(tried.union(asked)))]]
 
 
 def near_fronts(candidates: list[Candidate], book: Book, most: int) -> list[Candidate]:

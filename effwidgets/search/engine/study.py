@@ -176,7 +176,10 @@ class Study(Live):
         return self._changes.add(listener)
 
     def on_finished(self, listener: Listener) -> Callable[[], None]:
-        """Call ``listener`` with the last state of each run to come, however it ends; returns how to stop that."""
+        """Call ``listener`` with the last state of each run to come, however it ends; returns how to stop that.
+
+        A run that was cancelled and started again before it stood still goes on as one with the next.
+        """
         return self._ends.add(listener)
 
     def snapshot(self) -> StudyState:

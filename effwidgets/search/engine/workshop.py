@@ -43,7 +43,7 @@ class Workshop:
     """Holds the private copy of the dense model and all that is needed to make candidates from it.
 
     `make` may be called on several threads at once. It reads of ``options``: ``calibration``, ``finetune``,
-    ``score_name``, ``time_limit_s``, ``guide``.
+    ``score_name``, ``time_limit_s``, ``guide``, ``gauge``.
 
     Raises:
         InputError: the model cannot be copied, or ``evaluate`` cannot be called.
@@ -215,6 +215,8 @@ def _answers(model: nn.Module, batches: tuple[Call, ...], gauge: Gauged) -> Answ
     try:
         return Answers(model, batches, gauge)
     except ModelError:  # no floating-point output
+        if gauge == "kl":
+            raise
         return False
 
 

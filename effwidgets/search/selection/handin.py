@@ -136,7 +136,11 @@ def _points(
     sign = 1.0 if better == "higher" else -1.0
     scores = {one.number: sign * (one.score() or 0.0) for one in done}
     top = scores[0] if dense is not None else max(scores.values(), default=0.0)
-    span = _HOPE * (top - min(scores.values(), default=top))
+    # The range of first scores too: it must not move with what training makes of the worst.
+    seen = [
+        sign * score for one in done for score in (one.score() or 0.0, *(first.value for first in one.first_scores[:1]))
+    ]
+    span = _HOPE * (top - min(seen, default=top))
     wholes = {axis: place_on(axis, dense) if dense is not None else None for axis in axes}
     for axis in axes:
         places = [place for one in done if (place := place_on(axis, one)) is not None]

@@ -62,7 +62,8 @@ class Gauge:
     must be mostly sure, as a trained classifier is: the largest probability is nearer to 1 than to 1 / classes on
     average, and it is not always the same column that has it. Three colours of unit variance reach 0.6 of the 0.67 that
     three classes need. Numbers in large units of which now one, now another is largest are still taken for scores: ask
-    for "squares" there, and for "kl" where classes are not told apart yet.
+    for "squares" there, and for "kl" where classes are not told apart yet, where one is nearly always the answer, or
+    where the model was taught to be unsure.
 
     Args:
         answers: of the model, one for each call.
@@ -108,14 +109,17 @@ class Gauge:
 
     def _tells(self, named: bool) -> bool:  # noqa: FBT001  our own
         # Whether probabilities are what these answers are about.
-        rows = torch.cat([log.exp().flatten(0, -2) for log in self._logs])
-        largest, places = rows.nan_to_num().max(-1)
+        tops = [log.nan_to_num(nan=-math.inf).flatten(0, -2).max(-1) for log in self._logs]
+        largest = torch.cat([top.values for top in tops]).exp()
         if bool((1 - largest < _CLEAR).all()):
             return False
         if named or self._given:
             return True
+        places = torch.cat([top.indices for top in tops])
+        pairs = zip(tops, self._logs, strict=True)
+        least = torch.cat([torch.full_like(top.values, (1 + 1 / log.shape[-1]) / 2) for top, log in pairs])
         often = float(places.bincount().max()) / len(places)
-        return float(largest.mean()) >= (1 + 1 / rows.shape[-1]) / 2 and (often < _SAME or len(places) < _ENOUGH)
+        return float((largest - least).mean()) >= 0 and (often < _SAME or len(places) < _ENOUGH)
 
     def _kl(self, tensors: Sequence[Tensor | None]) -> float:
         total, count = 0.0, 0

@@ -90,7 +90,8 @@ class Store(Protocol):
 
         Args:
             candidate: with its plan and its rung.
-            most: of how many plans, those of all processes together, there may be claims; None: any number.
+            most: of how many plans, those of all processes together, there may be claims; None: any number. In a
+                database, processes that claim at the same moment may go beyond it by one each.
 
         Returns:
             the number of the plan: a new one, or the one it has where it climbs or was given up. None: somebody has

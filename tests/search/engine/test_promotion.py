@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from effwidgets.records import Candidate, Climb, Cost, Memory, Plan, Score, Step, settings
@@ -58,6 +60,28 @@ def test_who_was_trained_counts_and_is_not_taken_again(book):
     left = worth_training(book, "fine-tuned")
     assert len(left) <= 1
     assert not {first[0].number, vain.number} & set(numbers(left))
+
+
+@pytest.mark.parametrize("slots", [1, 2, 3])
+def test_no_more_than_may_be_are_trained_whatever_is_learnt_while_others_are_on_their_way(slots):
+    drawn = random.Random(0)  # noqa: S311  no secret
+    for _ in range(30):
+        book = Book(SearchOptions(finetuned=4))
+        put(book, 0, 100, 0.95)
+        for number in range(1, 13):
+            put(book, number, 8 * number, drawn.uniform(0.2, 0.9))
+        asked, out = set(), []
+        while True:
+            while len(out) < slots and (left := worth_training(book, "fine-tuned", asked)):
+                asked.add(left[0].number)
+                out.append(left[0])
+            if not out:
+                break
+            one = out.pop(0)
+            before = (Climb(rung="repaired", scores=one.scores),)
+            score = drawn.uniform(one.score(), 0.96)
+            put(book, one.number, one.cost.macs, score, rung="fine-tuned", climbed=before)
+        assert len(asked) == 4
 
 
 def test_only_those_within_the_budgets_are_taken_while_there_are_any(book):

@@ -181,6 +181,29 @@ def test_a_start_right_after_a_cancel_is_not_lost(model, x, accuracy):
     assert [known.state for known in study.candidates()] == ["done"] * 6
 
 
+def test_a_pause_after_such_a_start_holds(model, x, accuracy):
+    evaluate = Held(x, from_call=2)
+    study = explore(
+        model, x, evaluate=lambda candidate: evaluate(candidate) if stuck else accuracy(candidate), options=options()
+    )
+    stuck = True
+    study.start()
+    assert evaluate.inside.wait(10)
+    with study._book.lock:
+        study.cancel()
+        stuck = False
+        study.start()
+        study.pause()
+    assert not study.wait(1)
+    until = time.monotonic() + 30
+    while study.snapshot().state != "paused":
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    study.resume()
+    assert study.wait(30)
+    assert [known.state for known in study.candidates()] == ["done"] * 6
+
+
 def test_a_cancel_after_such_a_start_holds(model, x):
     evaluate = Held(x, from_call=2)
     study = explore(model, x, evaluate=evaluate, options=options()).start()

@@ -108,6 +108,18 @@ def test_where_training_came_to_nothing_the_step_there_stays_worth_a_place():
     assert hand_in([*rows, candidate(6, 900, 0.981)], most=5, trained=(1, 2, 4, 5)) == (3,)
 
 
+def test_a_range_that_was_seen_is_not_forgotten_when_its_worst_is_trained():
+    # With a range that ends at 0.7 the two small ones would promise next to nothing, and the dear one would win.
+    before = curve([0.1, 0.75, 0.97], [10, 20, 800])
+    assert hand_in(before, most=1) == (2,)
+    risen = dataclasses.replace(
+        before[1],
+        scores=(Score(metric="accuracy", value=0.72),),
+        climbed=(Climb(rung="repaired", scores=before[1].scores),),
+    )
+    assert hand_in([before[0], risen, *before[2:]], most=2, trained=(1,)) == (2,)
+
+
 def test_those_of_one_cost_do_no_harm():
     rows = curve([0.5, 0.7, 0.6, 0.9, 0.9, 0.8], [20, 20, 20, 500, 500, 300])
     assert set(hand_in(rows, most=6, trained=(1, 2, 4))) == {3, 5, 6}

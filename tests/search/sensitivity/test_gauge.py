@@ -85,6 +85,12 @@ def test_a_classifier_that_is_mostly_sure_is_told_from_a_regression_of_as_many_n
     assert gauge(numbers.softmax(1)).kind == "kl"
 
 
+def test_answers_of_several_widths_are_looked_at_one_by_one():
+    wide, narrow = trained(40, 9, sure=6.0), trained(30, 7, sure=6.0)
+    assert Gauge([answer_of(wide), answer_of(narrow)]).kind == "kl"
+    assert Gauge([answer_of(torch.randn(4, 9)), answer_of(torch.randn(4, 7))]).kind == "squares"
+
+
 def test_numbers_so_large_that_a_softmax_is_blind_are_compared_by_squares():
     prices = torch.tensor([[1e5, 3e5], [2e5, 1e5]])
     assert gauge(prices).kind == "squares"
