@@ -74,8 +74,12 @@ class DaskCrew(ExecutorCrew):
         threading.Thread(target=tell, name="effwidgets-stop", daemon=True).start()
 
     def payload(self) -> object:
-        """Return the scattered kit."""
-        scattered: object = self._client.scatter(self._packed, hash=True)  # type: ignore[no-untyped-call]
+        """Return the scattered kit, each time under a name of its own.
+
+        Under one name for all, a worker that lost it while another was brought it anew was seen to leave Dask's
+        scheduler (2026.8) with a key that it could neither compute nor forget, and every order after it waiting.
+        """
+        scattered: object = self._client.scatter(self._packed, hash=False)  # type: ignore[no-untyped-call]
         return scattered
 
     def launched(self, function: Callable[..., Answer], task: Task, payload: object) -> Future[Answer]:

@@ -6,6 +6,7 @@ It is defined inside a function, so it travels whole, like what people define in
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import logging
 import multiprocessing
 import os
@@ -82,9 +83,9 @@ def maker_kit(**parts) -> Kit:  # noqa: C901  one branch for each word
     return Kit(build=Pretender, parts=parts)
 
 
-@pytest.fixture(scope="session")
-def dask_client():
-    """A cluster of two worker processes of one thread each."""
+@contextlib.contextmanager
+def cluster():
+    """A client of two Dask worker processes of one thread each."""
     dask = pytest.importorskip("dask")
     distributed = pytest.importorskip("distributed")
     settings = {
@@ -96,10 +97,24 @@ def dask_client():
     with (
         dask.config.set(settings),
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=logging.CRITICAL
-        ) as cluster,
-        distributed.Client(cluster) as client,
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0", silence_logs=logging.CRITICAL
+        ) as workers,
+        distributed.Client(workers) as client,
     ):
+        yield client
+
+
+@pytest.fixture(scope="session")
+def dask_client():
+    """A cluster that tests share, and in which nobody ends a worker: Dask was seen to start none in its place."""
+    with cluster() as client:
+        yield client
+
+
+@pytest.fixture
+def doomed_client():
+    """A cluster of a test's own, to do harm to."""
+    with cluster() as client:
         yield client
 
 

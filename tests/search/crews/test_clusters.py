@@ -37,22 +37,22 @@ def test_a_client_and_its_executor_give_the_same_crew(dask_client):
         crew.close()
 
 
-def test_an_order_whose_worker_is_killed_is_done_by_another(dask_client):
-    crew = DaskCrew(maker_kit(), dask_client)
+def test_an_order_whose_worker_is_killed_is_done_by_another(doomed_client):
+    crew = DaskCrew(maker_kit(), doomed_client)
     pids = {crew.submit(order(number, "sleep 0.2")).result(LIMIT_S).candidate.score("pid") for number in range(4)}
     futures = [crew.submit(order(number, "sleep 3")) for number in (5, 6)]
     time.sleep(1)
     os.kill(int(next(iter(pids))), signal.SIGKILL)
     assert [future.result(LIMIT_S).candidate.state for future in futures] == ["done", "done"]
-    dask_client.wait_for_workers(2, timeout=LIMIT_S)
+    doomed_client.wait_for_workers(2, timeout=LIMIT_S)
     # The new worker has no kit: it asks for it.
     after = [crew.submit(order(number, "sleep 0.5")) for number in range(7, 13)]
     assert {future.result(LIMIT_S).candidate.state for future in after} == {"done"}
     crew.close()
 
 
-def test_an_order_that_kills_every_worker_it_meets_fails_and_the_next_is_done(dask_client):
-    crew = DaskCrew(maker_kit(), dask_client)
+def test_an_order_that_kills_every_worker_it_meets_fails_and_the_next_is_done(doomed_client):
+    crew = DaskCrew(maker_kit(), doomed_client)
     crew.submit(order(0)).result(LIMIT_S)
     candidate = crew.submit(order(1, "die")).result(4 * LIMIT_S).candidate  # up to four workers start anew
     assert candidate.state == "failed"
