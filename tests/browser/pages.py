@@ -27,17 +27,28 @@ x = torch.randn(8, 3, 8, 8)
 """
 
 
+_REDRAWN = 20
+"""How often a mark may be drawn anew while it is looked for: one that was has no size any more."""
+
+
 def live(within: Locator, view: str) -> Locator:
     """The live view of one kind."""
     return within.locator(f".effdl-view[data-view={view}]")
 
 
 def middle(mark: Locator) -> tuple[float, float]:
-    """Where the middle of an element is on the page, in sight."""
-    mark.scroll_into_view_if_needed()
-    box = mark.bounding_box()
-    assert box is not None, "it is not to be seen"
-    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    """Where the middle of an element is on the page, in sight; of the new one where a running search draws it anew."""
+    for _ in range(_REDRAWN):
+        left, top, width, height = mark.evaluate(
+            """node => {
+                node.scrollIntoView({ block: "nearest", inline: "nearest" });
+                const box = node.getBoundingClientRect();
+                return [box.left, box.top, box.width, box.height];
+            }"""
+        )
+        if width or height:
+            return left + width / 2, top + height / 2
+    raise AssertionError("it is not to be seen")
 
 
 def on_top(view: Locator, numbers: list[int]) -> list[int]:
