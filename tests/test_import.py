@@ -52,6 +52,18 @@ def test_importing_loads_no_jupyter_and_no_heavy_library() -> None:
     assert python(LIGHT) == "[]"
 
 
+ON_DEMAND = """
+import sys, effwidgets
+print([name for name in sys.modules if name.startswith("effwidgets.search")])
+print([name for name in effwidgets.__all__ if not hasattr(effwidgets, name) or name not in dir(effwidgets)])
+print(effwidgets.search.explore is not None, hasattr(effwidgets, "nothing"))
+"""
+
+
+def test_searches_are_imported_when_they_are_asked_for_and_every_public_name_is_there() -> None:
+    assert python(ON_DEMAND).splitlines() == ["[]", "[]", "True False"]
+
+
 def test_without_the_built_front_end_everything_but_the_live_views_works(tmp_path: Path) -> None:
     built = shutil.ignore_patterns("static", "labextension", "__pycache__")
     shutil.copytree(Path(effwidgets.__file__).parent, tmp_path / "effwidgets", ignore=built)

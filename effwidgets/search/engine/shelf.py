@@ -46,7 +46,7 @@ class Shelf:
         self._dear = dear
         self._lock = threading.Lock()
         self._models: dict[int, Applied] = {}
-        self._sizes: dict[int, int] = {}  # in bytes; also of models that went
+        self._sizes: dict[int, int] = {}  # in bytes
         self._written: dict[int, Path] = {}
         self._folder: Path | None = None
 
@@ -67,7 +67,7 @@ class Shelf:
             dear = self._dear() if self._is_full() else ()
             while self._is_full():
                 spare = next((held for held in self._models if held not in dear), next(iter(self._models)))
-                del self._models[spare]
+                del self._models[spare], self._sizes[spare]
 
     def take(self, candidate: Candidate, build: Callable[[], Applied]) -> Applied:
         """Return a copy of a candidate's model that is the caller's own; ``build`` makes it where it is gone."""

@@ -26,18 +26,23 @@ def label(images, classes=10):
     return torch.arange(len(images)) % classes
 
 
+def descend(candidate, images):
+    """Five steps in training mode, statistics of norms and all."""
+    candidate.train()
+    optimizer = torch.optim.SGD(candidate.parameters(), lr=0.05)
+    for _ in range(5):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(candidate(images), label(images)).backward()
+        optimizer.step()
+
+
 @pytest.fixture
 def train(images):
     """A training that moves weights and statistics, and notes how many norms it saw."""
 
     def finetune(candidate, teacher):
         train.norms = len(norms(candidate))
-        candidate.train()
-        optimizer = torch.optim.SGD(candidate.parameters(), lr=0.05)
-        for _ in range(5):
-            optimizer.zero_grad()
-            nn.functional.cross_entropy(candidate(images), label(images)).backward()
-            optimizer.step()
+        descend(candidate, images)
         candidate.eval()
         train.outputs = candidate(images).detach()
 
@@ -117,12 +122,7 @@ def test_a_norm_that_goes_into_the_layer_behind_it_is_trained_first_too(images, 
 
     def train(candidate, teacher):
         seen["norm"] = type(candidate.norm)
-        candidate.train()
-        optimizer = torch.optim.SGD(candidate.parameters(), lr=0.05)
-        for _ in range(5):
-            optimizer.zero_grad()
-            nn.functional.cross_entropy(candidate(images), label(images)).backward()
-            optimizer.step()
+        descend(candidate, images)
         seen["outputs"] = candidate.eval()(images).detach()
 
     fold = Step(transform="fold_bn", layers=("norm", "wide"))

@@ -202,5 +202,8 @@ def test_no_random_state_of_the_process_moves():
 def test_a_sampler_that_repeats_itself_is_not_asked_over_and_over(who, monkeypatch):
     asks, ask = [], optuna.Study.ask
     monkeypatch.setattr(optuna.Study, "ask", lambda study, *given: asks.append(study) or ask(study, *given))
-    found = asked(who, 60)  # about half of all plans, so it does repeat itself
+    beside, aside = [], Proposer._aside
+    monkeypatch.setattr(Proposer, "_aside", lambda own, given: beside.append(given) or aside(own, given))
+    found = asked(who, 60)  # about half of all plans
+    assert beside  # so it does repeat itself
     assert len(set(found)) == 60 == len(asks)  # once for each, whether it repeats itself or not

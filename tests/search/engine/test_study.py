@@ -149,32 +149,34 @@ def test_cancel_takes_effect_inside_a_long_evaluate_and_keeps_what_is_finished(m
     assert not alive()
 
 
-def test_a_cancelled_search_goes_on_where_it_was(model, x, accuracy):
-    evaluate = Held(x, from_call=2)
+def stuck(model, x, accuracy):
+    """A search that stands inside ``evaluate`` of its second candidate, for as long as the event that comes is set."""
+    evaluate, held = Held(x, from_call=2), threading.Event()
+    held.set()
     study = explore(
-        model, x, evaluate=lambda candidate: evaluate(candidate) if stuck else accuracy(candidate), options=options()
-    )
-    stuck = True
-    study.start()
+        model,
+        x,
+        evaluate=lambda candidate: evaluate(candidate) if held.is_set() else accuracy(candidate),
+        options=options(),
+    ).start()
     assert evaluate.inside.wait(10)
+    return study, held
+
+
+def test_a_cancelled_search_goes_on_where_it_was(model, x, accuracy):
+    study, held = stuck(model, x, accuracy)
     study.cancel()
     study.wait(10)
-    stuck = False
+    held.clear()
     study.run()
     assert [known.state for known in study.candidates()] == ["done"] * 6
 
 
 def test_a_start_right_after_a_cancel_is_not_lost(model, x, accuracy):
-    evaluate = Held(x, from_call=2)
-    study = explore(
-        model, x, evaluate=lambda candidate: evaluate(candidate) if stuck else accuracy(candidate), options=options()
-    )
-    stuck = True
-    study.start()
-    assert evaluate.inside.wait(10)
+    study, held = stuck(model, x, accuracy)
     with study._book.lock:  # the run cannot end before the start comes
         study.cancel()
-        stuck = False
+        held.clear()
         study.start()
     assert study.wait(30)
     assert study.snapshot().state == "finished"
@@ -182,16 +184,10 @@ def test_a_start_right_after_a_cancel_is_not_lost(model, x, accuracy):
 
 
 def test_a_pause_after_such_a_start_holds(model, x, accuracy):
-    evaluate = Held(x, from_call=2)
-    study = explore(
-        model, x, evaluate=lambda candidate: evaluate(candidate) if stuck else accuracy(candidate), options=options()
-    )
-    stuck = True
-    study.start()
-    assert evaluate.inside.wait(10)
+    study, held = stuck(model, x, accuracy)
     with study._book.lock:
         study.cancel()
-        stuck = False
+        held.clear()
         study.start()
         study.pause()
     assert not study.wait(1)

@@ -18,19 +18,7 @@ from effwidgets.testing.zoo import specimen
 from effwidgets.transforms.apply import apply, hypothetical
 from effwidgets.transforms.foresee import estimate_plan, foresee
 from effwidgets.transforms.schedule.fold_bn import FOLD_BN
-
-
-def unsettled(model):
-    generator = torch.Generator().manual_seed(0)
-    for module in model.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is not None:
-            module.running_mean.normal_(generator=generator)
-            module.running_var.uniform_(0.2, 3.0, generator=generator)
-            if module.affine:
-                with torch.no_grad():
-                    module.weight.uniform_(-1.5, 1.5, generator=generator)
-                    module.bias.normal_(generator=generator)
-    return model.eval()
+from tests.transforms.schedule.conftest import moved
 
 
 def fold(*layers):
@@ -74,7 +62,7 @@ MAKERS = {
 @pytest.mark.parametrize("name", MAKERS)
 def test_every_kind_of_layer_answers_as_before(name):
     layer, norm, shape = copy.deepcopy(MAKERS[name])
-    model = unsettled(nn.Sequential(layer, norm, nn.Tanh()).double())
+    model = moved(nn.Sequential(layer, norm, nn.Tanh()).double())
     x = torch.randn(shape, dtype=torch.double, generator=torch.Generator().manual_seed(1))
     known = profile(model, x)
     done = apply(model, fold("0", "1"), x, known=known)
@@ -185,7 +173,7 @@ class TwoReaders(nn.Module):
 
 
 def test_a_layer_whose_outputs_are_read_elsewhere_too_is_given_back():
-    model = unsettled(TwoReaders())
+    model = moved(TwoReaders())
     done = apply(model, fold("conv", "norm"), torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0)))
     assert done.edits == ()
     assert "should give" in done.skipped[0].reason
@@ -243,17 +231,17 @@ class ReadTwice(nn.Module):
 
 @pytest.mark.parametrize("way", ["added", "before", "returned"])
 def test_a_layer_that_is_read_without_the_norm_too_is_left_alone(way):
-    model, x = unsettled(ReadTwice(way)), torch.ones(2, 3, 4, 4)
+    model, x = moved(ReadTwice(way)), torch.ones(2, 3, 4, 4)
     site = found(model, x)["norm"]
     assert isinstance(site, Skip)
     assert "read elsewhere too" in site.reason
     with pytest.raises(TransformError, match="read elsewhere too"):
         FOLD_BN.estimate(profile(model, x), fold("conv", "norm").steps[0])
-    assert isinstance(found(unsettled(ReadTwice("alone")), x)["norm"], Site)
+    assert isinstance(found(moved(ReadTwice("alone")), x)["norm"], Site)
 
 
 def test_the_layer_is_foreseen_with_its_new_bias():
-    model, x = unsettled(nn.Sequential(nn.Conv2d(3, 4, 1, bias=False), nn.BatchNorm2d(4))), torch.ones(2, 3, 4, 4)
+    model, x = moved(nn.Sequential(nn.Conv2d(3, 4, 1, bias=False), nn.BatchNorm2d(4))), torch.ones(2, 3, 4, 4)
     known = profile(model, x)
     done = apply(model, fold("0", "1"), x, known=known)
     said = foresee(known, fold("0", "1").steps[0])

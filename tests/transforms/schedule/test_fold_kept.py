@@ -11,7 +11,7 @@ from effwidgets.search.selection.closing import closed
 from effwidgets.transforms.apply import apply, hypothetical
 from effwidgets.transforms.foresee import estimate_plan, foresee
 from effwidgets.transforms.schedule.fold_bn import FOLD_BN
-from tests.transforms.schedule.test_fold_values import Block, moved, residual
+from tests.transforms.schedule.conftest import Block, moved, residual
 
 
 def frozen(model, *names):

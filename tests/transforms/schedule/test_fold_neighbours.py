@@ -13,7 +13,7 @@ from effwidgets.search.selection.closing import closed, opened
 from effwidgets.transforms.apply import apply
 from effwidgets.transforms.foresee import foresee
 from effwidgets.transforms.schedule.fold_bn import FOLD_BN
-from tests.transforms.schedule.test_fold_values import moved, residual
+from tests.transforms.schedule.conftest import moved, residual
 
 
 def found(model, x):

@@ -13,24 +13,11 @@ from effwidgets.records import Plan, Site, Step
 from effwidgets.transforms.apply import apply
 from effwidgets.transforms.schedule.fold_bn import FOLD_BN
 from effwidgets.transforms.schedule.fold_values import pads_zeros
+from tests.transforms.schedule.conftest import moved, residual
 
 ACROSS = Plan(steps=(Step(transform="fold_bn", layers=("0", "1")),))
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-
-
-def moved(model, seed=0):
-    """Give every norm statistics and, where it has them, numbers of its own; as after a training."""
-    draws = torch.Generator().manual_seed(seed)
-    for module in model.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is not None:
-            module.running_mean.normal_(generator=draws)
-            module.running_var.uniform_(0.2, 3.0, generator=draws)
-            if module.affine:
-                with torch.no_grad():
-                    module.weight.uniform_(-1.5, 1.5, generator=draws)
-                    module.bias.normal_(generator=draws)
-    return model.eval()
 
 
 def normed(norm, x):
@@ -142,22 +129,6 @@ def test_zeros_around_the_input_would_be_normed_too_so_that_other_modes_alone_ma
     assert pads_zeros("same", "zeros", (1, 3))
     assert not pads_zeros("same", "zeros", (1, 1))
     assert not pads_zeros((1, 1), "reflect", (3, 3))
-
-
-class Block(nn.Module):
-    """A residual block that norms first, as of tables (Gorishniy et al. 2021)."""
-
-    def __init__(self, width=8):
-        super().__init__()
-        self.bn, self.widen, self.narrow = nn.BatchNorm1d(width), nn.Linear(width, 16), nn.Linear(16, width)
-
-    def forward(self, x):
-        return x + self.narrow(torch.relu(self.widen(self.bn(x))))
-
-
-def residual():
-    torch.manual_seed(0)
-    return moved(nn.Sequential(nn.Linear(5, 8), Block(), Block(), nn.BatchNorm1d(8), nn.Linear(8, 3)))
 
 
 def whole_plan(model, x):
